@@ -1,1 +1,7 @@
 //! Lovebird: transport.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod proto;
+mod wire;
+mod limits;
