@@ -2,6 +2,12 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod proto;
-mod wire;
+#[cfg(not(madsim))]
+mod grpc;
 mod limits;
+mod proto;
+mod stream;
+mod wire;
+
+#[cfg(not(madsim))]
+pub use grpc::{GrpcTransport, serve};

@@ -63,7 +63,11 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         assert_eq!(clip("short".to_owned()), "short");
         let long = clip("ä".repeat(TEXT_BYTES_MAX));
-        assert!(long.len() <= TEXT_BYTES_MAX && long.len() > TEXT_BYTES_MAX - 8, "{} bytes are left", long.len());
+        assert!(
+            long.len() <= TEXT_BYTES_MAX && long.len() > TEXT_BYTES_MAX - 8,
+            "{} bytes are left",
+            long.len()
+        );
         assert!(long.ends_with("ä…"));
     }
 }

@@ -126,7 +126,9 @@ impl Wire for QueryReply {
 
     fn into_proto(self) -> proto::QueryReply {
         let kind = match self {
-            QueryReply::Answer { index, answer } => query_reply::Kind::Answer(proto::Answer { index, answer }),
+            QueryReply::Answer { index, answer } => {
+                query_reply::Kind::Answer(proto::Answer { index, answer })
+            }
             QueryReply::Failed { reason, malformed } => {
                 query_reply::Kind::Failed(proto::Failed { reason, malformed })
             }
@@ -136,7 +138,9 @@ impl Wire for QueryReply {
 
     fn from_proto(proto: proto::QueryReply) -> TransportResult<Self> {
         Ok(match need(proto.kind, "kind")? {
-            query_reply::Kind::Answer(proto::Answer { index, answer }) => QueryReply::Answer { index, answer },
+            query_reply::Kind::Answer(proto::Answer { index, answer }) => {
+                QueryReply::Answer { index, answer }
+            }
             query_reply::Kind::Failed(proto::Failed { reason, malformed }) => {
                 QueryReply::Failed { reason, malformed }
             }

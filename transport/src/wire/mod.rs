@@ -2,9 +2,9 @@
 //!
 //! [`Wire`] is all that a transport knows of a message, so that gRPC and the in-memory twin carry the very same bytes.
 
+mod clients;
 mod common;
 mod peers;
-mod clients;
 #[cfg(test)]
 mod tests;
 

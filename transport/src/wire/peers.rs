@@ -4,8 +4,8 @@ use lovebird_core::entry::{decode_entries, encode_entries};
 use lovebird_core::identity::ClusterId;
 use lovebird_core::snapshot_store::SnapshotId;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Hello, HelloReply, ReadIndex, Route, SnapshotChunk, SnapshotOffer, SnapshotReply,
-    TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Hello, HelloReply, ReadIndex, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
 };
 
 use super::{Frame, Wire, maybe, must, need};

@@ -9,10 +9,10 @@ use lovebird_core::identity::{ClusterId, RaftId};
 use lovebird_core::log_store::Vote;
 use lovebird_core::snapshot_store::SnapshotId;
 use lovebird_core::transport::*;
-use prost::Message;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::prop_oneof;
+use prost::Message;
 
 use super::*;
 use crate::proto;
@@ -30,7 +30,11 @@ fn entry_id() -> impl Strategy<Value = EntryId> {
 }
 
 fn vote() -> impl Strategy<Value = Vote> {
-    (any::<u64>(), raft_id(), any::<bool>()).prop_map(|(term, node, committed)| Vote { term, node, committed })
+    (any::<u64>(), raft_id(), any::<bool>()).prop_map(|(term, node, committed)| Vote {
+        term,
+        node,
+        committed,
+    })
 }
 
 fn route() -> impl Strategy<Value = Route> {
@@ -88,7 +92,11 @@ fn vote_request() -> impl Strategy<Value = VoteRequest> {
 }
 
 fn vote_reply() -> impl Strategy<Value = VoteReply> {
-    (vote(), any::<bool>(), option::of(entry_id())).prop_map(|(vote, granted, last)| VoteReply { vote, granted, last })
+    (vote(), any::<bool>(), option::of(entry_id())).prop_map(|(vote, granted, last)| VoteReply {
+        vote,
+        granted,
+        last,
+    })
 }
 
 fn offer() -> impl Strategy<Value = SnapshotOffer> {
@@ -107,8 +115,11 @@ fn snapshot_reply() -> impl Strategy<Value = SnapshotReply> {
 }
 
 fn transfer() -> impl Strategy<Value = TransferRequest> {
-    (vote(), raft_id(), option::of(entry_id()))
-        .prop_map(|(from_leader, to, last)| TransferRequest { from_leader, to, last })
+    (vote(), raft_id(), option::of(entry_id())).prop_map(|(from_leader, to, last)| TransferRequest {
+        from_leader,
+        to,
+        last,
+    })
 }
 
 fn hello_reply() -> impl Strategy<Value = HelloReply> {
@@ -124,15 +135,24 @@ fn hello_reply() -> impl Strategy<Value = HelloReply> {
 }
 
 fn propose_request() -> impl Strategy<Value = ProposeRequest> {
-    (any::<(u64, u64, u8, u32)>(), bytes())
-        .prop_map(|((id, timeout_ms, codec, count), run)| ProposeRequest { id, timeout_ms, codec, count, run })
+    (any::<(u64, u64, u8, u32)>(), bytes()).prop_map(|((id, timeout_ms, codec, count), run)| ProposeRequest {
+        id,
+        timeout_ms,
+        codec,
+        count,
+        run,
+    })
 }
 
 fn propose_reply() -> impl Strategy<Value = ProposeReply> {
     let outcome = prop_oneof![
-        (any::<u64>(), bytes()).prop_map(|(first_index, replies)| Outcome::Committed { first_index, replies }),
-        any::<(String, bool, Option<u64>)>()
-            .prop_map(|(reason, retry, leader)| Outcome::NotCommitted { reason, retry, leader }),
+        (any::<u64>(), bytes())
+            .prop_map(|(first_index, replies)| Outcome::Committed { first_index, replies }),
+        any::<(String, bool, Option<u64>)>().prop_map(|(reason, retry, leader)| Outcome::NotCommitted {
+            reason,
+            retry,
+            leader
+        }),
         any::<String>().prop_map(|reason| Outcome::Unknown { reason }),
     ];
     (any::<u64>(), outcome).prop_map(|(id, outcome)| ProposeReply { id, outcome })
@@ -140,8 +160,12 @@ fn propose_reply() -> impl Strategy<Value = ProposeReply> {
 
 fn query_request() -> impl Strategy<Value = QueryRequest> {
     let read = prop_oneof![Just(Read::Linearizable), Just(Read::Stale)];
-    (any::<(u32, u64)>(), read, bytes())
-        .prop_map(|((group, timeout_ms), read, query)| QueryRequest { group, read, timeout_ms, query })
+    (any::<(u32, u64)>(), read, bytes()).prop_map(|((group, timeout_ms), read, query)| QueryRequest {
+        group,
+        read,
+        timeout_ms,
+        query,
+    })
 }
 
 fn query_reply() -> impl Strategy<Value = QueryReply> {
@@ -152,7 +176,8 @@ fn query_reply() -> impl Strategy<Value = QueryReply> {
 }
 
 fn status() -> impl Strategy<Value = Status> {
-    let role = prop_oneof![Just(Role::Leader), Just(Role::Follower), Just(Role::Candidate), Just(Role::Learner)];
+    let role =
+        prop_oneof![Just(Role::Leader), Just(Role::Follower), Just(Role::Candidate), Just(Role::Learner)];
     let member = any::<(u64, String)>().prop_map(|(id, address)| Member { id, address });
     (role, any::<(u64, u64, Option<u64>)>(), any::<[u64; 5]>(), prop::collection::vec(member, 0..4)).prop_map(
         |(role, (id, term, leader), [committed, applied, snapshot, first, last], members)| Status {
@@ -171,7 +196,10 @@ fn status() -> impl Strategy<Value = Status> {
 }
 
 /// Sends a message through its bytes, then those bytes with one flipped bit, which may give anything but a panic.
-fn travels<T: Wire + Clone + PartialEq + Debug>(message: T, flip: prop::sample::Index) -> Result<(), TestCaseError> {
+fn travels<T: Wire + Clone + PartialEq + Debug>(
+    message: T,
+    flip: prop::sample::Index,
+) -> Result<(), TestCaseError> {
     let sent = encode(&message.clone().into_proto());
     let arrived = decode::<T::Proto>(sent.clone()).and_then(T::from_proto);
     prop_assert_eq!(arrived, Ok(message));
@@ -294,7 +322,8 @@ fn bodies_share_the_bytes_of_their_message() {
 
 #[test]
 fn what_must_be_there_is_named_when_it_lacks() {
-    let lacking = |proto: proto::VoteRequest| <(Route, VoteRequest)>::from_proto(proto).unwrap_err().to_string();
+    let lacking =
+        |proto: proto::VoteRequest| <(Route, VoteRequest)>::from_proto(proto).unwrap_err().to_string();
     let vote = proto::Vote { term: 1, node: Some(proto::RaftId::default()), committed: false };
     assert_eq!(lacking(proto::VoteRequest::default()), "malformed: the message lacks its candidate's vote");
     let text = lacking(proto::VoteRequest { vote: Some(vote), ..Default::default() });
