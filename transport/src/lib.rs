@@ -4,10 +4,12 @@
 
 #[cfg(not(madsim))]
 mod grpc;
-mod limits;
+pub mod limits;
+mod memory;
 mod proto;
 mod stream;
 mod wire;
 
 #[cfg(not(madsim))]
 pub use grpc::{GrpcTransport, serve};
+pub use memory::{MemoryNetwork, MemoryTransport};
