@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 #[cfg(not(madsim))]
 mod grpc;
 pub mod limits;

@@ -6,6 +6,8 @@ mod handler;
 mod ports;
 mod server;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use client::GrpcTransport;
 pub use server::serve;

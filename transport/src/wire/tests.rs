@@ -12,7 +12,6 @@ use lovebird_core::transport::*;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::prop_oneof;
-use prost::Message;
 
 use super::*;
 use crate::proto;
