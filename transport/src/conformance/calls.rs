@@ -60,7 +60,7 @@ pub async fn a_refusal_arrives_with_its_text(fixture: &mut impl Fixture) {
     ] {
         let (proxy, _events) = node(fixture, Act::Fail(error.clone())).await;
         assert_eq!(soon("a refusal", proxy.vote(route(), vote_request(1))).await, Err(error.clone()));
-        assert_eq!(soon("a refusal", proxy.status(1)).await.unwrap_err(), error);
+        assert_eq!(soon("a refusal", proxy.status(1)).await.expect_err("it refuses"), error);
     }
 }
 

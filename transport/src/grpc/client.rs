@@ -150,7 +150,9 @@ impl Proxy {
 /// [`KEEPALIVE_INTERVAL`] + [`KEEPALIVE_TIMEOUT`], and with it every call that waits on it.
 fn open_channel(address: &str, connect_timeout: Duration) -> Result<Channel, String> {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-        .map_err(|error| format!("'{address}' is not an address of the form host:port ({error})"))?;
+        .ok()
+        .filter(|endpoint| endpoint.uri().port_u16().is_some())
+        .ok_or_else(|| format!("'{address}' is not an address of the form host:port"))?;
     let channel = endpoint
         .connect_timeout(connect_timeout)
         .tcp_nodelay(true)
