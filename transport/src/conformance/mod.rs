@@ -46,15 +46,12 @@ pub trait Fixture: Send {
     fn transport(&self) -> Arc<dyn Transport>;
 }
 
-/// Makes a test of each scenario: the attribute of a test function, and an expression that gives a [`Fixture`].
-///
-/// ```ignore
-/// transport_conformance!(tokio::test, MyFixture::new());
-/// ```
+/// Makes a test of each scenario, from a function that runs a future on some runtime, and an expression that gives a
+/// [`Fixture`](crate::conformance::Fixture). Belongs in a module of its own, since the tests are named after the scenarios.
 #[macro_export]
 macro_rules! transport_conformance {
-    ($test:meta, $fixture:expr) => {
-        $crate::transport_conformance! { @each $test, $fixture,
+    ($run:expr, $fixture:expr) => {
+        $crate::transport_conformance! { @each $run, $fixture,
             every_call_arrives_and_its_reply_comes_back
             a_refusal_arrives_with_its_text
             a_long_refusal_is_cut
@@ -79,11 +76,11 @@ macro_rules! transport_conformance {
             a_node_stops_in_the_middle_of_a_stream_and_comes_back
         }
     };
-    (@each $test:meta, $fixture:expr, $($scenario:ident)*) => {
+    (@each $run:expr, $fixture:expr, $($scenario:ident)*) => {
         $(
-            #[$test]
-            async fn $scenario() {
-                $crate::conformance::$scenario(&mut $fixture).await;
+            #[test]
+            fn $scenario() {
+                $run(async { $crate::conformance::$scenario(&mut $fixture).await });
             }
         )*
     };

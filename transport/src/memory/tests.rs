@@ -50,8 +50,20 @@ impl Fixture for Nodes {
     }
 }
 
+/// Runs a test on the runtime of the build.
+#[cfg(not(madsim))]
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+/// Runs a test under a seed.
+#[cfg(madsim)]
+fn run(test: impl Future<Output = ()>) {
+    runtime::Simulation::new(1).block_on(test);
+}
+
 mod suite {
-    crate::transport_conformance!(tokio::test, super::Nodes::new());
+    crate::transport_conformance!(super::run, super::Nodes::new());
 }
 
 /// A scripted node, a proxy for it, and the network between them.
@@ -80,70 +92,80 @@ fn append(number: u64) -> AppendRequest {
     AppendRequest { vote, previous: Some(EntryId::new(1, number)), entries: Vec::new(), committed: None }
 }
 
-#[tokio::test]
-async fn a_request_over_a_cut_link_vanishes() {
-    let (network, proxy, mut events) = network(Act::Answer);
-    network.cut("client", "node");
-    let mut call = proxy.status(1);
-    waits(&mut call).await;
-    network.heal("client", "node");
-    waits(&mut call).await;
-    proxy.status(2).await.unwrap();
-    events.asked("status", &2).await;
+#[test]
+fn a_request_over_a_cut_link_vanishes() {
+    run(async {
+        let (network, proxy, mut events) = network(Act::Answer);
+        network.cut("client", "node");
+        let mut call = proxy.status(1);
+        waits(&mut call).await;
+        network.heal("client", "node");
+        waits(&mut call).await;
+        proxy.status(2).await.unwrap();
+        events.asked("status", &2).await;
+    });
 }
 
-#[tokio::test]
-async fn a_reply_over_a_cut_link_vanishes_though_the_request_was_handled() {
-    let (network, proxy, mut events) = network(Act::Answer);
-    network.cut("node", "client");
-    let mut call = proxy.status(1);
-    waits(&mut call).await;
-    events.asked("status", &1).await;
-    network.heal("node", "client");
-    waits(&mut call).await;
-    proxy.status(2).await.unwrap();
+#[test]
+fn a_reply_over_a_cut_link_vanishes_though_the_request_was_handled() {
+    run(async {
+        let (network, proxy, mut events) = network(Act::Answer);
+        network.cut("node", "client");
+        let mut call = proxy.status(1);
+        waits(&mut call).await;
+        events.asked("status", &1).await;
+        network.heal("node", "client");
+        waits(&mut call).await;
+        proxy.status(2).await.unwrap();
+    });
 }
 
-#[tokio::test]
-async fn a_cut_is_of_one_direction_and_of_one_pair() {
-    let (network, proxy, _events) = network(Act::Answer);
-    network.cut("other", "node");
-    network.cut("node", "other");
-    proxy.status(1).await.unwrap();
-    waits(&mut network.transport("other").endpoint("node").status(1)).await;
+#[test]
+fn a_cut_is_of_one_direction_and_of_one_pair() {
+    run(async {
+        let (network, proxy, _events) = network(Act::Answer);
+        network.cut("other", "node");
+        network.cut("node", "other");
+        proxy.status(1).await.unwrap();
+        waits(&mut network.transport("other").endpoint("node").status(1)).await;
+    });
 }
 
-#[tokio::test]
-async fn a_stream_that_lost_a_request_stands_still_for_good() {
-    let (network, proxy, mut events) = network(Act::Answer);
-    let (requests, source) = mpsc::unbounded_channel();
-    let source = unfold(source, |mut source| async move { Some((source.recv().await?, source)) });
-    let mut replies = proxy.append(route(), source.boxed()).await.unwrap();
-    requests.send(append(1)).unwrap();
-    assert_eq!(replies.next().await, Some(Ok(AppendReply::Accepted(Some(EntryId::new(1, 1))))));
+#[test]
+fn a_stream_that_lost_a_request_stands_still_for_good() {
+    run(async {
+        let (network, proxy, mut events) = network(Act::Answer);
+        let (requests, source) = mpsc::unbounded_channel();
+        let source = unfold(source, |mut source| async move { Some((source.recv().await?, source)) });
+        let mut replies = proxy.append(route(), source.boxed()).await.unwrap();
+        requests.send(append(1)).unwrap();
+        assert_eq!(replies.next().await, Some(Ok(AppendReply::Accepted(Some(EntryId::new(1, 1))))));
 
-    network.cut("client", "node");
-    requests.send(append(2)).unwrap();
-    waits(&mut replies.next()).await;
-    network.heal("client", "node");
-    requests.send(append(3)).unwrap();
-    waits(&mut replies.next()).await;
+        network.cut("client", "node");
+        requests.send(append(2)).unwrap();
+        waits(&mut replies.next()).await;
+        network.heal("client", "node");
+        requests.send(append(3)).unwrap();
+        waits(&mut replies.next()).await;
 
-    drop(replies);
-    events.asked("append", &route()).await;
-    events.asked("append", &append(1)).await;
-    // Neither the lost request nor the one behind it arrived.
-    assert!(matches!(events.next().await, Event::Ended | Event::Dropped));
+        drop(replies);
+        events.asked("append", &route()).await;
+        events.asked("append", &append(1)).await;
+        // Neither the lost request nor the one behind it arrived.
+        assert!(matches!(events.next().await, Event::Ended | Event::Dropped));
+    });
 }
 
-#[tokio::test]
-async fn a_node_that_replaces_another_breaks_its_connections() {
-    let (network, proxy, _events) = network(Act::Answer);
-    let mut replies = proxy.append(route(), pending().boxed()).await.unwrap();
-    let (successor, mut events) = Script::new(Act::Answer);
-    network.register("node", successor);
-    let reply = replies.next().await.unwrap();
-    assert!(matches!(reply, Err(TransportError::Broken { .. })), "{reply:?}");
-    proxy.status(1).await.unwrap();
-    events.asked("status", &1).await;
+#[test]
+fn a_node_that_replaces_another_breaks_its_connections() {
+    run(async {
+        let (network, proxy, _events) = network(Act::Answer);
+        let mut replies = proxy.append(route(), pending().boxed()).await.unwrap();
+        let (successor, mut events) = Script::new(Act::Answer);
+        network.register("node", successor);
+        let reply = replies.next().await.unwrap();
+        assert!(matches!(reply, Err(TransportError::Broken { .. })), "{reply:?}");
+        proxy.status(1).await.unwrap();
+        events.asked("status", &1).await;
+    });
 }

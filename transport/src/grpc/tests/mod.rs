@@ -72,11 +72,14 @@ impl Fixture for Sockets {
     }
 }
 
+/// Runs a test on several threads, as production does.
+fn run(test: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().unwrap().block_on(test);
+}
+
 mod suite {
-    crate::transport_conformance!(
-        tokio::test(flavor = "multi_thread", worker_threads = 2),
-        super::Sockets::new()
-    );
+    crate::transport_conformance!(super::run, super::Sockets::new());
 }
 
 /// A served script behind a relay, and a proxy that goes through it.
