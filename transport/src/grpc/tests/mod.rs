@@ -132,6 +132,29 @@ async fn thousands_of_cancelled_calls_leave_the_connection_alone() {
 }
 
 #[tokio::test]
+async fn late_replies_to_cancelled_calls_leave_the_connection_alone() {
+    // More than the thousand over which HTTP/2 stacks lose patience by themselves.
+    const CALLS: u32 = 1500;
+    let (_sockets, relay, proxy, mut events) = relayed(Act::Answer).await;
+    soon(proxy.status(0)).await.unwrap();
+    events.next().await;
+    relay.set(true, false);
+    let calls = join_all((0..CALLS).map(|group| proxy.status(group)));
+    let asked = async {
+        for _ in 0..CALLS {
+            events.next().await;
+        }
+    };
+    match select(calls, std::pin::pin!(asked)).await {
+        Either::Left((replies, _)) => panic!("replies arrived over a link that carries none: {replies:?}"),
+        Either::Right(((), calls)) => drop(calls),
+    }
+    relay.set(true, true);
+    soon(proxy.status(0)).await.unwrap();
+    assert_eq!(relay.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_connection_that_does_not_carry_replies_breaks_and_the_next_one_serves() {
     let (_sockets, relay, proxy, mut events) = relayed(Act::Answer).await;
     soon(proxy.status(0)).await.unwrap();
