@@ -1,5 +1,6 @@
 //! Lovebird's core: the contracts that users and the other crates implement, and the machinery that drives them.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod runtime;
 pub mod identity;
@@ -14,3 +15,13 @@ pub mod log_store;
 pub mod snapshot_store;
 pub mod transport;
 pub mod error;
+
+mod stop;
+mod progress;
+mod machine;
+mod peers;
+mod apply;
+mod raft;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;

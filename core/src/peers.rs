@@ -1,0 +1,58 @@
+//! Where the other nodes are: addresses, and one shared proxy for each.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use crate::identity::{ClusterId, GroupId, NodeId, RaftId};
+use crate::transport::{Endpoint, Route, Transport};
+
+/// Finds the way to a node.
+///
+/// The addresses that this node was started with come first: they are what its operator says today. The membership in the
+/// log says where the others are.
+pub(crate) struct Peers {
+    transport: Arc<dyn Transport>,
+    cluster: ClusterId,
+    group: GroupId,
+    local: RaftId,
+    given: BTreeMap<NodeId, String>,
+    proxies: Mutex<BTreeMap<String, Arc<dyn Endpoint>>>,
+}
+
+impl Peers {
+    pub(crate) fn new(
+        transport: Arc<dyn Transport>,
+        cluster: ClusterId,
+        group: GroupId,
+        local: RaftId,
+        given: BTreeMap<NodeId, String>,
+    ) -> Self {
+        Peers { transport, cluster, group, local, given, proxies: Mutex::default() }
+    }
+
+    /// This node.
+    pub(crate) fn local(&self) -> RaftId {
+        self.local
+    }
+
+    /// What this node writes on a message to `to`.
+    pub(crate) fn route(&self, to: RaftId) -> Route {
+        Route { cluster: self.cluster, group: self.group, from: self.local, to }
+    }
+
+    /// The members that this node was started with, and their addresses.
+    pub(crate) fn given(&self) -> &BTreeMap<NodeId, String> {
+        &self.given
+    }
+
+    /// Where `node` is, if the log says `recorded`.
+    pub(crate) fn address(&self, node: NodeId, recorded: &str) -> String {
+        self.given.get(&node).cloned().unwrap_or_else(|| recorded.to_owned())
+    }
+
+    /// The proxy for an address.
+    pub(crate) fn endpoint(&self, address: &str) -> Arc<dyn Endpoint> {
+        let mut proxies = self.proxies.lock().expect("no code panics while it holds this lock");
+        proxies.entry(address.to_owned()).or_insert_with(|| self.transport.endpoint(address)).clone()
+    }
+}

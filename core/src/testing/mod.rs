@@ -1,0 +1,5 @@
+//! openraft's own suites, for whoever implements a seam of this crate. Not part of the public interface.
+
+mod log;
+
+pub use log::{Storage, log_suite};
