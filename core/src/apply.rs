@@ -58,6 +58,7 @@ pub(crate) struct Replica {
     position: Arc<Mutex<Position>>,
     applied: Arc<Progress>,
     growth: Growth,
+    snapshot_index: AtomicU64,
     stop: Arc<Stop>,
 }
 
@@ -74,8 +75,14 @@ impl Growth {
         let records = self.records.fetch_add(records, Ordering::Relaxed) + records;
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if records >= self.policy.records || bytes >= self.policy.bytes {
+            // One permit is kept, however often this is called.
             self.due.notify_one();
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.records.load(Ordering::Relaxed) >= self.policy.records
+            || self.bytes.load(Ordering::Relaxed) >= self.policy.bytes
     }
 
     fn reset(&self) {
@@ -105,6 +112,7 @@ impl Replica {
                 bytes: AtomicU64::new(0),
                 due: Arc::new(Notify::new()),
             },
+            snapshot_index: AtomicU64::new(0),
             stop,
         }
     }
@@ -119,6 +127,16 @@ impl Replica {
         self.position.lock().expect("no code panics while it holds this lock").numbering.last_index
     }
 
+    /// The log index that its newest snapshot covers.
+    pub(crate) fn snapshot_index(&self) -> u64 {
+        self.snapshot_index.load(Ordering::SeqCst)
+    }
+
+    /// Says that a snapshot up to this log index is durable here.
+    pub(crate) fn snapshot_taken(&self, index: u64) {
+        self.snapshot_index.fetch_max(index, Ordering::SeqCst);
+    }
+
     /// Waits until it has applied the entry `number`.
     pub(crate) async fn wait_applied(&self, number: u64) {
         self.applied.wait(number).await;
@@ -127,6 +145,11 @@ impl Replica {
     /// Is notified when a snapshot is due.
     pub(crate) fn snapshot_due(&self) -> Arc<Notify> {
         self.growth.due.clone()
+    }
+
+    /// Whether enough has been applied since the last snapshot.
+    pub(crate) fn is_snapshot_due(&self) -> bool {
+        self.growth.is_due()
     }
 
     /// Runs `job` on the replica's thread; a panic there stops the node.
@@ -221,10 +244,11 @@ impl Replica {
                     membership: meta.membership,
                     membership_at: meta.membership_at.map(|(term, number)| EntryId::new(term, number)),
                 };
-                io::Result::Ok(last)
+                io::Result::Ok((last, meta.numbering.last_index))
             })
             .await;
-        let last = restored.map_err(io::Error::other)??;
+        let (last, index) = restored.map_err(io::Error::other)??;
+        self.snapshot_taken(index);
         self.growth.reset();
         self.applied.reach(last.number);
         Ok(())

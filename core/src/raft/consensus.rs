@@ -234,6 +234,20 @@ impl Consensus {
         self.raft.metrics().borrow_watched().snapshot.map(from_log_id)
     }
 
+    /// Waits for a newer snapshot than `before`. `None` if consensus has stopped.
+    pub(crate) async fn snapshot_after(&self, before: Option<EntryId>) -> Option<EntryId> {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let newest = metrics.borrow_watched().snapshot.map(from_log_id);
+            if newest > before {
+                return newest;
+            }
+            if self.fatal().is_some() || metrics.changed().await.is_err() {
+                return None;
+            }
+        }
+    }
+
     /// Installs a snapshot that a leader with this vote has sent; gives this node's vote.
     pub(crate) async fn install(&self, vote: Vote, file: SnapshotHandle) -> Result<Vote, String> {
         self.raft

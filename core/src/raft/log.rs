@@ -31,7 +31,7 @@ const APPLY_BYTES: usize = 4 << 20;
 
 /// One group's log as openraft wants it. Clones share it.
 #[derive(Clone)]
-pub struct LogAdapter {
+pub(crate) struct LogAdapter {
     log: Arc<dyn LogStore>,
     group: GroupId,
 }

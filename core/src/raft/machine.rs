@@ -23,7 +23,7 @@ pub(crate) type SnapshotHandle = Arc<dyn SnapshotFile>;
 
 /// The state machine as openraft wants it. Clones share it.
 #[derive(Clone)]
-pub struct MachineAdapter {
+pub(crate) struct MachineAdapter {
     replica: Arc<Replica>,
     snapshots: Arc<dyn SnapshotStore>,
     log: Arc<dyn LogStore>,
@@ -72,7 +72,8 @@ impl RaftStateMachine<Types> for MachineAdapter {
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
         let captured = self.replica.capture().await.map_err(io::Error::other);
-        SnapshotBuilder { captured: Mutex::new(Some(captured)), snapshots: self.snapshots.clone() }
+        let (snapshots, replica) = (self.snapshots.clone(), self.replica.clone());
+        SnapshotBuilder { captured: Mutex::new(Some(captured)), snapshots, replica }
     }
 
     async fn install_snapshot(
@@ -100,10 +101,11 @@ pub(crate) fn to_raft_snapshot(snapshot: SnapshotHandle) -> SnapshotOf<Types, Sn
 }
 
 /// Writes one captured state, in the background.
-pub struct SnapshotBuilder {
+pub(crate) struct SnapshotBuilder {
     /// Behind a lock only because openraft wants builders to be `Sync`, which a capture need not be.
     captured: Mutex<Option<io::Result<Option<(SnapshotMeta, Capture)>>>>,
     snapshots: Arc<dyn SnapshotStore>,
+    replica: Arc<Replica>,
 }
 
 impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
@@ -122,6 +124,7 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
             writer.finish()
         })
         .await?;
+        self.replica.snapshot_taken(file.meta().numbering.last_index);
         Ok(to_raft_snapshot(file))
     }
 }

@@ -28,7 +28,7 @@ mod machine;
 mod network;
 mod consensus;
 
-pub(crate) use consensus::{Consensus, ConsensusConfig, Leadership, ProposeFailure};
+pub(crate) use consensus::{Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed};
 pub(crate) use log::LogAdapter;
 pub(crate) use machine::MachineAdapter;
 #[cfg(feature = "testing")]

@@ -18,7 +18,7 @@ use crate::snapshot_store::SnapshotMeta;
 
 openraft::declare_raft_types!(
     /// What openraft runs on. Nothing in it is generic over the user's types.
-    pub Types:
+    pub(crate) Types:
         D = Draft,
         R = Applied,
         NodeId = RaftId,
@@ -35,7 +35,7 @@ pub(crate) type RaftMembership = openraft::Membership<RaftId, String>;
 
 /// An entry before openraft has given it a place in the log. It is both proposal and payload.
 #[derive(Clone, PartialEq)]
-pub struct Draft(pub(crate) Entry);
+pub(crate) struct Draft(pub(crate) Entry);
 
 impl fmt::Debug for Draft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +76,7 @@ impl RaftPayload for Draft {
 
 /// Our entry with its term in the form that openraft borrows.
 #[derive(Clone, PartialEq)]
-pub struct LogEntry {
+pub(crate) struct LogEntry {
     leader: CommittedLeaderId<u64>,
     entry: Entry,
 }
@@ -130,7 +130,7 @@ impl RaftEntry for LogEntry {
 
 /// What became of an entry when it was applied.
 #[derive(Clone, Debug, Default)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// The log index of its first record, if it counted.
     pub(crate) first_index: Option<u64>,
     /// One reply a record.
