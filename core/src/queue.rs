@@ -283,3 +283,124 @@ impl Batch {
         }
     }
 }
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use super::*;
+    use crate::record::push_record;
+    use crate::reply::push_reply;
+    use futures_util::FutureExt;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn proposal(payload: &[u8], patience: Duration) -> (Proposal, oneshot::Receiver<Outcome>) {
+        let mut run = BytesMut::new();
+        push_record(&mut run, 0, 0, payload);
+        let (done, outcome) = oneshot::channel();
+        let proposal = Proposal {
+            run: run.freeze(),
+            count: 1,
+            codec: 1,
+            deadline: Instant::now() + patience,
+            ticket: Arc::default(),
+            done: Done::Caller(done),
+        };
+        (proposal, outcome)
+    }
+
+    fn outcome(receiver: oneshot::Receiver<Outcome>) -> Option<Outcome> {
+        receiver.now_or_never().map(Result::unwrap)
+    }
+
+    #[test]
+    fn what_gathered_is_one_batch_and_each_caller_gets_its_own_reply() {
+        let queue = Queue::default();
+        let (a, at_a) = proposal(b"a", MINUTE);
+        let (b, at_b) = proposal(b"bb", MINUTE);
+        queue.push(a);
+        queue.push(b);
+        let batch = queue.take().unwrap();
+        assert_eq!(batch.count, 2);
+        assert!(queue.take().is_none());
+        let mut replies = BytesMut::new();
+        push_reply(&mut replies, Ok(b"first"));
+        push_reply(&mut replies, Ok(b"second"));
+        batch.finish(Outcome::Committed { first_index: 17, replies: replies.freeze() });
+        let Some(Outcome::Committed { first_index: 17, replies }) = outcome(at_a) else { panic!("no reply") };
+        assert_eq!(&replies[5..], b"first");
+        let Some(Outcome::Committed { first_index: 18, replies }) = outcome(at_b) else { panic!("no reply") };
+        assert_eq!(&replies[5..], b"second");
+    }
+
+    #[test]
+    fn a_caller_that_gives_up_in_time_is_certain_and_its_command_is_never_taken() {
+        let queue = Queue::default();
+        let (a, _at_a) = proposal(b"a", MINUTE);
+        let ticket = a.ticket.clone();
+        queue.push(a);
+        assert!(ticket.abandon());
+        assert!(queue.take().is_none());
+    }
+
+    #[test]
+    fn a_caller_that_gives_up_too_late_is_not_certain() {
+        let queue = Queue::default();
+        let (a, _at_a) = proposal(b"a", MINUTE);
+        let ticket = a.ticket.clone();
+        queue.push(a);
+        let _batch = queue.take().unwrap();
+        assert!(!ticket.abandon());
+    }
+
+    #[test]
+    fn what_is_put_back_goes_before_what_came_since() {
+        let queue = Queue::default();
+        for payload in [b"a", b"b"] {
+            queue.push(proposal(payload, MINUTE).0);
+        }
+        let batch = queue.take().unwrap();
+        let run = batch.run.clone();
+        queue.push(proposal(b"c", MINUTE).0);
+        queue.put_back(batch);
+        let again = queue.take().unwrap();
+        assert_eq!(again.count, 3);
+        assert_eq!(again.run[..run.len()], run[..]);
+    }
+
+    #[test]
+    fn a_command_past_its_deadline_is_not_committed_and_not_taken() {
+        let queue = Queue::default();
+        let (a, at_a) = proposal(b"a", Duration::ZERO);
+        queue.push(a);
+        assert!(queue.take().is_none());
+        assert!(matches!(outcome(at_a), Some(Outcome::NotCommitted { .. })));
+        let (b, at_b) = proposal(b"b", Duration::ZERO);
+        queue.push(b);
+        queue.expire();
+        assert!(matches!(outcome(at_b), Some(Outcome::NotCommitted { .. })));
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_once() {
+        let queue = Queue::default();
+        let large = vec![0; QUEUE_BYTES_MAX / 8];
+        for _ in 0..7 {
+            queue.push(proposal(&large, MINUTE).0);
+        }
+        let (last, at_last) = proposal(&large, MINUTE);
+        queue.push(last);
+        assert!(matches!(outcome(at_last), Some(Outcome::NotCommitted { .. })));
+    }
+
+    #[test]
+    fn a_closed_queue_ends_what_waits_and_refuses_what_comes() {
+        let queue = Queue::default();
+        let (a, at_a) = proposal(b"a", MINUTE);
+        queue.push(a);
+        queue.close("gone");
+        assert!(matches!(outcome(at_a), Some(Outcome::NotCommitted { .. })));
+        let (b, at_b) = proposal(b"b", MINUTE);
+        queue.push(b);
+        assert!(matches!(outcome(at_b), Some(Outcome::NotCommitted { .. })));
+    }
+}

@@ -29,8 +29,7 @@ mod network;
 mod consensus;
 
 pub(crate) use consensus::{Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed};
-pub(crate) use log::LogAdapter;
-pub(crate) use machine::MachineAdapter;
-#[cfg(feature = "testing")]
-pub(crate) use types::Types;
 pub(crate) use types::{Applied, membership_of};
+
+#[cfg(feature = "testing")]
+pub(crate) use {log::LogAdapter, machine::MachineAdapter, types::Types};
