@@ -136,6 +136,7 @@ fn a_body_has_at_most_four_kibibytes() {
     for _ in 0..5 {
         write!(stream, "400\r\n{:<1024}\r\n", "x+=5").unwrap();
     }
+    write!(stream, "0\r\n\r\n").unwrap();
     let mut reply = [0; 12];
     stream.read_exact(&mut reply).unwrap();
     assert_eq!(reply, *b"HTTP/1.1 413");

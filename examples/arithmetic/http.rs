@@ -25,8 +25,12 @@ use serde_json::{Value, json};
 use crate::parse::{self, ParseError, Statement};
 use crate::service::{Arithmetic, Command};
 
-/// The largest body.
+/// The largest body that may be a statement.
 const BODY_BYTES_MAX: usize = 4 << 10;
+
+/// How much of a larger body is read before it is refused. To close a connection on which more is coming can cost the sender
+/// the answer, so whoever is only a little wrong is heard out.
+const BODY_BYTES_READ: usize = 1 << 20;
 
 /// The longest that a request may ask to wait: ten minutes.
 const TIMEOUT_MS_MAX: u64 = 600_000;
@@ -64,7 +68,7 @@ pub fn router(node: Node<Arithmetic>) -> Router {
         .method_not_allowed_fallback(|| async {
             failure(StatusCode::METHOD_NOT_ALLOWED, "POST statements to /, GET /variables/x and /status")
         })
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_READ))
         .with_state(node)
 }
 
@@ -74,12 +78,14 @@ async fn statement(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let body = match body {
-        Ok(body) => body,
-        Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+        Ok(body) if body.len() <= BODY_BYTES_MAX => body,
+        Err(rejection) if rejection.status() != StatusCode::PAYLOAD_TOO_LARGE => {
+            return failure(rejection.status(), &rejection.body_text());
+        }
+        Ok(_) | Err(_) => {
             let text = format!("a statement takes at most {BODY_BYTES_MAX} bytes");
             return failure(StatusCode::PAYLOAD_TOO_LARGE, &text);
         }
-        Err(rejection) => return failure(rejection.status(), &rejection.body_text()),
     };
     let (client, read) = match handle(&node, parameters) {
         Ok(handle) => handle,

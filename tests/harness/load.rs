@@ -137,7 +137,7 @@ impl Drop for Load {
 impl History {
     /// Checks the promises against the variable's value in the end.
     #[track_caller]
-    fn check(&self, value: i64) {
+    pub fn check(&self, value: i64) {
         let History { variable, acknowledged, unknown, .. } = self;
         let least = acknowledged.len() as i64;
         let most = least + *unknown as i64;

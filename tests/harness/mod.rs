@@ -11,12 +11,14 @@ pub mod cluster;
 pub mod http;
 pub mod links;
 pub mod load;
+pub mod node;
 pub mod ports;
 pub mod process;
 pub mod program;
 pub mod wait;
 
-pub use cluster::{Cluster, Role, Status};
+pub use cluster::Cluster;
 pub use http::{Freshness, Http, Reply};
 pub use load::Load;
+pub use node::{Node, Role, Status};
 pub use wait::{PATIENCE, until};
