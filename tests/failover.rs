@@ -7,6 +7,7 @@ mod harness;
 
 use std::time::Instant;
 
+use harness::load::Account;
 use harness::{Cluster, Load};
 
 const CLIENTS: usize = 6;
@@ -55,36 +56,39 @@ fn the_leader_dies_under_load() {
 #[test]
 fn each_node_dies_in_turn_under_load() {
     let mut cluster = Cluster::start(3, &[]);
-    let load = Load::start(&cluster, CLIENTS);
+    let mut account = Account::default();
     for id in cluster.ids() {
+        let load = Load::start(&cluster, CLIENTS);
         load.run(200);
         cluster.node(id).kill();
-        let killed = Instant::now();
-        load.resumed_after(killed);
+        load.resumed_after(Instant::now());
         load.run(200);
         cluster.node(id).start();
         // The next one may die only when this one is back, or there is no majority.
         cluster.leader();
+        load.run(200);
+        // What was promised under this load and under those before it.
+        account.add(load.stop());
+        account.check(&cluster);
     }
-    load.run(200);
-    load.check(&cluster);
 }
 
 #[test]
 fn all_nodes_die_at_once_under_load() {
     let mut cluster = Cluster::start(3, &[]);
-    let load = Load::start(&cluster, CLIENTS);
+    let mut account = Account::default();
     for _ in 0..3 {
+        let load = Load::start(&cluster, CLIENTS);
         load.run(200);
         cluster.kill_all();
         cluster.start_all();
-        let started = Instant::now();
-        let resumed = load.resumed_after(started);
+        let resumed = load.resumed_after(Instant::now());
         println!(
             "measured: service resumed {} ms after all nodes were killed and started",
             resumed.as_millis()
         );
+        load.run(200);
+        account.add(load.stop());
+        account.check(&cluster);
     }
-    load.run(200);
-    load.check(&cluster);
 }

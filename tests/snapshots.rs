@@ -6,8 +6,6 @@ mod harness;
 
 use harness::{Cluster, Load, until};
 
-const VARIABLE: &str = "client_0";
-
 #[test]
 fn a_follower_that_was_down_past_a_purge_catches_up_by_snapshot() {
     let mut cluster = Cluster::start(3, &["--snapshot-records", "200", "--keep-records", "50"]);
@@ -17,6 +15,7 @@ fn a_follower_that_was_down_past_a_purge_catches_up_by_snapshot() {
     let (held, _) = cluster.agree(&[]);
     cluster.node(follower).kill();
     let load = Load::start(&cluster, 4);
+    let variables = ["before".to_owned(), load.variables[0].clone()];
     until("the leader has purged what the follower lacks", || {
         let status = cluster.nodes[leader as usize - 1].status()?;
         (status.first > held + 1).then_some(())
@@ -28,7 +27,6 @@ fn a_follower_that_was_down_past_a_purge_catches_up_by_snapshot() {
     let status = cluster.node(follower).status().unwrap();
     assert!(status.snapshot > held, "node {follower} held {held} records and got no snapshot: {status:?}");
     assert!(status.first > held + 1, "node {follower} holds records that no other had any more: {status:?}");
-    let variables = ["before", VARIABLE].map(str::to_owned);
     let (applied, values) = cluster.agree(&variables);
     assert_eq!(values[0], 7);
 
@@ -38,7 +36,7 @@ fn a_follower_that_was_down_past_a_purge_catches_up_by_snapshot() {
     cluster.node(follower).start();
     cluster.node(other).start();
     cluster.leader();
-    cluster.read(follower, VARIABLE);
+    cluster.read(follower, &variables[1]);
     assert_eq!(cluster.agree(&variables), (applied, values));
 }
 

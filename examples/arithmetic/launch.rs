@@ -79,6 +79,8 @@ impl Options {
 
 /// The nodes' processes.
 struct Nodes {
+    /// For those who want to kill one.
+    process_ids: Vec<u32>,
     /// Held open, each, for as long as its node shall run.
     pipes: Vec<ChildStdin>,
     /// One task a process, which ends when the process does; dropping it kills the process.
@@ -94,7 +96,7 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         remove_data(&options)?;
     }
     let program = std::env::current_exe()?;
-    let mut nodes = Nodes { pipes: Vec::new(), ends: JoinSet::new() };
+    let mut nodes = Nodes { process_ids: Vec::new(), pipes: Vec::new(), ends: JoinSet::new() };
     println!("Starting three nodes, and waiting for one to lead …");
     for id in 1..=NODES {
         nodes.start(&program, &options, id)?;
@@ -109,7 +111,7 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         nodes.end().await?;
         return Err(format!("{text} before the cluster could answer; its reason stands above").into());
     }
-    welcome(&program, &options);
+    welcome(&program, &options, &nodes.process_ids);
     loop {
         tokio::select! {
             () = &mut asked => return nodes.end().await,
@@ -130,6 +132,7 @@ impl Nodes {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("cannot run {} as node {id}: {error}", program.display()))?;
+        self.process_ids.extend(child.id());
         // Taken out, because waiting for a child would close it.
         self.pipes.extend(child.stdin.take());
         self.ends.spawn(async move { (id, child.wait().await) });
@@ -201,11 +204,15 @@ async fn answered(options: &Options) {
     }
 }
 
-fn welcome(program: &Path, options: &Options) {
+fn welcome(program: &Path, options: &Options, process_ids: &[u32]) {
     let first = options.http(1);
     println!("Three nodes, one log. The data is under {}; Ctrl-C ends all three.\n", options.data.display());
-    for id in 1..=NODES {
-        println!("  node {id}   http://{}   peers at {}", options.http(id), options.raft(id));
+    for (id, process_id) in (1..=NODES).zip(process_ids) {
+        println!(
+            "  node {id}: http://{}, to its peers {}, process {process_id}",
+            options.http(id),
+            options.raft(id)
+        );
     }
     println!("\nLines to try, on any of them:\n");
     println!("  curl -d 'x+=5' http://{first}/");

@@ -4,7 +4,7 @@
 //! is one of them. To write a service of your own, begin with `service.rs`: it is the state machine, and all that
 //! replication needs to know. The rest is what any server has:
 //!
-//! a request ([`http`]) → a statement ([`parse`]) → a command → agreement, disks and peers (the library) → [`service`], on
+//! a request (`http.rs`) → a statement (`parse.rs`) → a command → agreement, disks and peers (the library) → `service.rs`, on
 //! every node → the reply, to the one who asked.
 
 #![forbid(unsafe_code)]

@@ -26,8 +26,17 @@ pub struct History {
     pub not_committed: u64,
 }
 
+/// What the clients of one load, or of several, were told.
+#[derive(Debug, Default)]
+pub struct Account(Vec<History>);
+
+/// Counts loads, so that each has variables of its own.
+static LOADS: AtomicU64 = AtomicU64::new(0);
+
 /// Several clients under way.
 pub struct Load {
+    /// The variables that they change, one each.
+    pub variables: Vec<String>,
     clients: Vec<JoinHandle<History>>,
     shared: Arc<Shared>,
 }
@@ -51,14 +60,15 @@ impl Load {
         });
         let addresses: Vec<String> =
             cluster.nodes.iter().map(|node| node.http.address().to_owned()).collect();
-        let clients = (0..clients)
-            .map(|number| {
-                let nodes = addresses.iter().map(Http::keeping_alive).collect();
-                let shared = shared.clone();
-                thread::spawn(move || client(number, nodes, &shared))
-            })
-            .collect();
-        Load { clients, shared }
+        let load = LOADS.fetch_add(1, Ordering::SeqCst);
+        let variables: Vec<String> =
+            (0..clients).map(|number| format!("load_{load}_client_{number}")).collect();
+        let clients = variables.iter().cloned().enumerate().map(|(number, variable)| {
+            let nodes = addresses.iter().map(Http::keeping_alive).collect();
+            let shared = shared.clone();
+            thread::spawn(move || client(number, variable, nodes, &shared))
+        });
+        Load { clients: clients.collect(), variables, shared }
     }
 
     /// How many commands were acknowledged so far.
@@ -94,19 +104,33 @@ impl Load {
     }
 
     /// Ends the load and returns what each client was told.
-    pub fn stop(mut self) -> Vec<History> {
+    pub fn stop(mut self) -> Account {
         self.shared.stop.store(true, Ordering::SeqCst);
-        self.clients.drain(..).map(|client| client.join().expect("a client was told nonsense")).collect()
+        let histories =
+            self.clients.drain(..).map(|client| client.join().expect("a client was told nonsense"));
+        Account(histories.collect())
     }
 
-    /// Ends the load, waits for all nodes to agree, and checks every promise that was made.
+    /// Ends the load, and checks its account.
     #[track_caller]
     pub fn check(self, cluster: &Cluster) {
-        let histories = self.stop();
-        let variables: Vec<String> = histories.iter().map(|history| history.variable.clone()).collect();
+        self.stop().check(cluster);
+    }
+}
+
+impl Account {
+    /// Adds another load's.
+    pub fn add(&mut self, other: Account) {
+        self.0.extend(other.0);
+    }
+
+    /// Waits for all nodes to agree, and checks every promise that was made.
+    #[track_caller]
+    pub fn check(&self, cluster: &Cluster) {
+        let variables: Vec<String> = self.0.iter().map(|history| history.variable.clone()).collect();
         let (applied, values) = cluster.agree(&variables);
         let mut indexes = BTreeSet::new();
-        for (history, value) in histories.iter().zip(values) {
+        for (history, value) in self.0.iter().zip(values) {
             history.check(value);
             for (index, ..) in &history.acknowledged {
                 assert!(indexes.insert(*index), "log index {index} was given to two commands");
@@ -116,14 +140,13 @@ impl Load {
                 );
             }
         }
-        let [acknowledged, unknown, not_committed] = histories.iter().fold([0, 0, 0], |sum, history| {
-            [
-                sum[0] + history.acknowledged.len() as u64,
-                sum[1] + history.unknown,
-                sum[2] + history.not_committed,
-            ]
-        });
-        println!("measured: {acknowledged} acknowledged, {unknown} unknown, {not_committed} not committed");
+        let sum = |count: fn(&History) -> u64| self.0.iter().map(count).sum::<u64>();
+        println!(
+            "measured: {} acknowledged, {} unknown, {} not committed",
+            indexes.len(),
+            sum(|history| history.unknown),
+            sum(|history| history.not_committed),
+        );
     }
 }
 
@@ -163,8 +186,7 @@ impl History {
     }
 }
 
-fn client(number: usize, nodes: Vec<Http>, shared: &Shared) -> History {
-    let variable = format!("client_{number}");
+fn client(number: usize, variable: String, nodes: Vec<Http>, shared: &Shared) -> History {
     let statement = format!("{variable}+=1");
     let mut history = History { variable, acknowledged: Vec::new(), unknown: 0, not_committed: 0 };
     let mut at = number % nodes.len();
