@@ -197,7 +197,7 @@ fn remove_data(options: &Options) -> Result<(), Box<dyn Error>> {
 /// Resolves when the cluster answers a read that needs a leader and a majority.
 async fn answered(options: &Options) {
     let addresses: Vec<String> = (1..=NODES).map(|id| options.raft(id)).collect();
-    let client = Client::<Arithmetic>::connect(addresses).await.with_timeout(Duration::from_secs(1));
+    let client = lovebird::connect::<Arithmetic>(addresses).with_timeout(Duration::from_secs(1));
     while client.query("x".to_owned(), Read::Linearizable).await.is_err() {
         // Nodes that do not listen yet refuse at once.
         sleep(Duration::from_millis(20)).await;

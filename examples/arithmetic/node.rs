@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use lovebird::{Node, Stopped};
+use lovebird::{NodeBuilder, Stopped};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
@@ -106,7 +106,7 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
 }
 
 async fn start(options: &Options) -> Result<Node<Arithmetic>, lovebird::StartError> {
-    let mut builder = Node::builder(Arithmetic::default())
+    let mut builder = NodeBuilder::new(Arithmetic::default())
         .cluster(&options.cluster)
         .id(options.id)
         .listen(options.raft.to_string())
