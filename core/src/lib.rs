@@ -14,3 +14,7 @@ pub mod log_store;
 pub mod snapshot_store;
 pub mod transport;
 pub mod error;
+
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod testing;

@@ -1,0 +1,3 @@
+//! openraft's own suites, for whoever implements what consensus stands on.
+
+pub mod runtime;
