@@ -11,7 +11,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use clap::Args;
-use lovebird::{Client, Read};
+use lovebird::Read;
 use tokio::process::{ChildStdin, Command};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
