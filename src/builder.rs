@@ -121,8 +121,11 @@ impl<S: StateMachine> NodeBuilder<S> {
         if data_dir.as_os_str().is_empty() {
             return Err(StartError::Config("the node has no data directory: name one".to_owned()));
         }
-        let expected =
-            Expected { cluster_name: cluster, node: id, initial_members: members.keys().copied().collect::<BTreeSet<_>>() };
+        let expected = Expected {
+            cluster_name: cluster,
+            node: id,
+            initial_members: members.keys().copied().collect::<BTreeSet<_>>(),
+        };
         if !expected.initial_members.contains(&id) {
             return Err(StartError::Config(format!(
                 "node {id} is not among its own initial members: name it with its address"
@@ -166,7 +169,8 @@ type Storage = (DataDirectory, Log, Arc<dyn lovebird_core::snapshot_store::Snaps
 fn open_storage(path: &Path, expected: &Expected, incarnation: u64) -> Result<Storage, StartError> {
     let directory = DataDirectory::open(path, expected, incarnation)?;
     let disk = Arc::new(RealDisk);
-    let log = Log::open(disk.clone(), &path.join("log"), &LogOptions::default()).map_err(StartError::Storage)?;
+    let log =
+        Log::open(disk.clone(), &path.join("log"), &LogOptions::default()).map_err(StartError::Storage)?;
     let snapshots =
         SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP).map_err(StartError::Storage)?;
     Ok((directory, log, snapshots))

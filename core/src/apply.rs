@@ -186,8 +186,10 @@ impl Replica {
         let before = position.numbering.last_index;
         let (results, after) = self
             .run(move |machine| {
-                let results =
-                    entries.iter().map(|e| apply_entry(cluster, machine.as_mut(), &mut position, e)).collect();
+                let results = entries
+                    .iter()
+                    .map(|e| apply_entry(cluster, machine.as_mut(), &mut position, e))
+                    .collect();
                 let after = position.clone();
                 *shared.lock().expect("no code panics while it holds this lock") = position;
                 (results, after)
@@ -204,7 +206,8 @@ impl Replica {
     pub(crate) async fn query(&self, query: Bytes) -> Result<(u64, Result<Vec<u8>, CodecError>), Stopped> {
         let position = self.position.clone();
         self.run(move |machine| {
-            let index = position.lock().expect("no code panics while it holds this lock").numbering.last_index;
+            let index =
+                position.lock().expect("no code panics while it holds this lock").numbering.last_index;
             (index, machine.query(&query))
         })
         .await
@@ -256,7 +259,12 @@ impl Replica {
 }
 
 /// Applies one entry and moves `position` behind it.
-fn apply_entry(cluster: ClusterId, machine: &mut dyn Machine, position: &mut Position, entry: &Entry) -> Applied {
+fn apply_entry(
+    cluster: ClusterId,
+    machine: &mut dyn Machine,
+    position: &mut Position,
+    entry: &Entry,
+) -> Applied {
     let header = &entry.header;
     if let Some(last) = position.last {
         assert!(

@@ -140,10 +140,12 @@ impl<S: StateMachine> Client<S> {
     /// # Errors
     /// [`ProposeError::NotCommitted`] only where that is certain; after the timeout usually [`ProposeError::Unknown`].
     pub async fn propose(&self, command: S::Command) -> Result<Committed<S::Reply>, ProposeError> {
-        let payload = Bincode::encode(&command)
-            .map_err(|e| ProposeError::NotCommitted { reason: format!("the command cannot be encoded: {e}") })?;
+        let payload = Bincode::encode(&command).map_err(|e| ProposeError::NotCommitted {
+            reason: format!("the command cannot be encoded: {e}"),
+        })?;
         if payload.len() > PAYLOAD_BYTES_MAX {
-            let reason = format!("the command has {} bytes, at most {PAYLOAD_BYTES_MAX} are allowed", payload.len());
+            let reason =
+                format!("the command has {} bytes, at most {PAYLOAD_BYTES_MAX} are allowed", payload.len());
             return Err(ProposeError::NotCommitted { reason });
         }
         let mut run = BytesMut::new();
@@ -168,14 +170,17 @@ impl<S: StateMachine> Client<S> {
         });
         match runtime::timeout(self.timeout + GRACE, outcome).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome::Unknown { reason: "the node stopped while the command was under way".to_owned() },
+            Ok(Err(_)) => {
+                Outcome::Unknown { reason: "the node stopped while the command was under way".to_owned() }
+            }
             Err(_) if ticket.abandon() => Outcome::NotCommitted {
                 reason: "no leader took the command before its deadline".to_owned(),
                 retry: true,
                 leader: None,
             },
             Err(_) => Outcome::Unknown {
-                reason: "the command was proposed, but no majority confirmed it before its deadline".to_owned(),
+                reason: "the command was proposed, but no majority confirmed it before its deadline"
+                    .to_owned(),
             },
         }
     }
@@ -200,7 +205,9 @@ impl<S: StateMachine> Client<S> {
                         Bincode::decode(&answer).map_err(|e| QueryError::Codec { reason: e.to_string() })?;
                     return Ok(Answered { index, answer });
                 }
-                Ok(Ok(QueryReply::Failed { reason, malformed: true })) => return Err(QueryError::Codec { reason }),
+                Ok(Ok(QueryReply::Failed { reason, malformed: true })) => {
+                    return Err(QueryError::Codec { reason });
+                }
                 Ok(Ok(QueryReply::Failed { reason, malformed: false })) => {
                     return Err(QueryError::Unavailable { reason });
                 }
@@ -221,7 +228,9 @@ fn decode_reply<S: StateMachine>(index: u64, run: Bytes) -> Result<Committed<S::
             Ok(reply) => Ok(Committed { index, reply }),
             Err(error) => Err(disagree(format!("the reply cannot be decoded: {error}"))),
         },
-        Some(Reply::Undecodable(reason)) => Err(disagree(format!("no replica can decode the command: {reason}"))),
+        Some(Reply::Undecodable(reason)) => {
+            Err(disagree(format!("no replica can decode the command: {reason}")))
+        }
         None => Err(disagree("the reply did not arrive whole".to_owned())),
     }
 }

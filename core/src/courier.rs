@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::queue::{Batch, Queue, unknown};
 use crate::runtime;
-use crate::transport::{Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError};
+use crate::transport::{
+    Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError,
+};
 
 /// How often a courier looks for callers who have given up.
 const TICK: Duration = Duration::from_millis(20);

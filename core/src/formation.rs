@@ -166,6 +166,9 @@ impl Formation {
         let mut lives: BTreeMap<NodeId, RaftId> =
             answers.iter().filter(|a| !a.formed).map(|a| (a.id.node, a.id)).collect();
         lives.insert(id.node, *id);
-        initial_members.iter().map(|node| Some((*lives.get(node)?, peers.given().get(node)?.clone()))).collect()
+        initial_members
+            .iter()
+            .map(|node| Some((*lives.get(node)?, peers.given().get(node)?.clone())))
+            .collect()
     }
 }

@@ -74,7 +74,8 @@ impl Handler {
         members.sort_by_key(|member| member.id);
         // Consensus publishes what it committed a moment after the replica may have applied it.
         let applied = self.replica.applied_index();
-        let committed = self.consensus.committed().and_then(|id| index_at(id.number)).unwrap_or(0).max(applied);
+        let committed =
+            self.consensus.committed().and_then(|id| index_at(id.number)).unwrap_or(0).max(applied);
         Status {
             id: self.identity.id.node,
             role: leadership.role,
@@ -172,7 +173,9 @@ impl Endpoint for Handler {
             match runtime::timeout(patience, ready).await {
                 Ok(Ok(())) => {}
                 Ok(Err(reason)) => return failed(reason),
-                Err(_) => return failed("no majority of the members answered before the deadline".to_owned()),
+                Err(_) => {
+                    return failed("no majority of the members answered before the deadline".to_owned());
+                }
             }
         }
         match self.answer(request.query).await {

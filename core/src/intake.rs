@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream};
 use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
 use crate::codec::{Bincode, Codec};
@@ -38,7 +38,10 @@ impl Intake {
                 }
             }
         });
-        stream::unfold(outgoing, async |mut outgoing| outgoing.recv().await.map(|reply| (Ok(reply), outgoing))).boxed()
+        stream::unfold(outgoing, async |mut outgoing| {
+            outgoing.recv().await.map(|reply| (Ok(reply), outgoing))
+        })
+        .boxed()
     }
 
     /// Queues one request, or says at once why not.

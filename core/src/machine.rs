@@ -44,8 +44,9 @@ impl<S: StateMachine> Machine for Typed<S> {
         match Bincode::decode::<S::Command>(payload) {
             Ok(command) => {
                 let reply = self.0.apply(context, command);
-                let reply = Bincode::encode(&reply)
-                    .unwrap_or_else(|e| panic!("the reply to command {} cannot be encoded: {e}", context.index()));
+                let reply = Bincode::encode(&reply).unwrap_or_else(|e| {
+                    panic!("the reply to command {} cannot be encoded: {e}", context.index())
+                });
                 push_reply(replies, Ok(&reply));
             }
             // The same bytes fail alike on every replica that runs the same types, so this is an outcome like any other.

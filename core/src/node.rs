@@ -113,7 +113,8 @@ impl<S: StateMachine> Node<S> {
         let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
         check(&identity, &members)?;
         let stop = Arc::new(Stop::default());
-        let policy = SnapshotPolicy { records: options.snapshot_records.max(1), bytes: options.snapshot_bytes.max(1) };
+        let policy =
+            SnapshotPolicy { records: options.snapshot_records.max(1), bytes: options.snapshot_bytes.max(1) };
         let replica = Arc::new(Replica::new(identity.cluster, group, erase(machine), policy, stop.clone()));
         let peers = Arc::new(Peers::new(transport, identity.cluster, group, identity.id, members));
         let config = ConsensusConfig { heartbeat: options.heartbeat, election: options.election };
@@ -131,8 +132,13 @@ impl<S: StateMachine> Node<S> {
         let queue = Arc::new(Queue::default());
         let reads = Arc::new(Reads::default());
         let tokens = Tokens::new(&identity);
-        let proposer =
-            Proposer { group, consensus: consensus.clone(), peers: peers.clone(), queue: queue.clone(), tokens };
+        let proposer = Proposer {
+            group,
+            consensus: consensus.clone(),
+            peers: peers.clone(),
+            queue: queue.clone(),
+            tokens,
+        };
         let keeper = Keeper {
             consensus: consensus.clone(),
             replica: replica.clone(),
@@ -205,7 +211,8 @@ impl<S: StateMachine> Node<S> {
         self.inner.stop.set(Stopped::Shutdown);
         self.inner.queue.close("the node was shut down");
         self.inner.consensus.shutdown().await;
-        let tasks = std::mem::take(&mut *self.inner.tasks.lock().expect("no code panics while it holds this lock"));
+        let tasks =
+            std::mem::take(&mut *self.inner.tasks.lock().expect("no code panics while it holds this lock"));
         for task in &tasks {
             task.abort();
         }

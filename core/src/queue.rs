@@ -195,7 +195,8 @@ impl Queue {
             if state.proposals.iter().all(|p| p.deadline > now) {
                 return;
             }
-            let (expired, kept): (Vec<_>, Vec<_>) = state.proposals.drain(..).partition(|p| p.deadline <= now);
+            let (expired, kept): (Vec<_>, Vec<_>) =
+                state.proposals.drain(..).partition(|p| p.deadline <= now);
             state.proposals = kept.into();
             state.bytes = state.proposals.iter().map(|p| p.run.len()).sum();
             expired

@@ -69,8 +69,9 @@ impl Reads {
                     Err(reason) => {
                         runtime::sleep(PAUSE).await;
                         let now = Instant::now();
-                        let (past, mut left): (Vec<_>, Vec<_>) =
-                            round.into_iter().partition(|read| read.deadline <= now || read.found.is_closed());
+                        let (past, mut left): (Vec<_>, Vec<_>) = round
+                            .into_iter()
+                            .partition(|read| read.deadline <= now || read.found.is_closed());
                         for read in past {
                             let _ = read.found.send(Err(reason.clone()));
                         }
@@ -90,7 +91,8 @@ async fn read_number(consensus: &Consensus, peers: &Peers) -> Result<u64, String
     }
     let leader = now.leader.filter(|leader| *leader != peers.local()).ok_or("no leader is known")?;
     let membership = consensus.membership();
-    let recorded = membership.members.get(&leader).ok_or("the leader is not a member that this node knows")?;
+    let recorded =
+        membership.members.get(&leader).ok_or("the leader is not a member that this node knows")?;
     let endpoint = peers.endpoint(&peers.address(leader.node, recorded));
     let answer = endpoint.read_index(peers.route(leader)).await.map_err(|e| e.to_string())?;
     Ok(answer.number)

@@ -17,7 +17,9 @@ use crate::log_store::LogStore;
 use crate::raft::Consensus;
 use crate::runtime;
 use crate::snapshot_store::{SnapshotReceiver, SnapshotStore};
-use crate::transport::{Replies, SnapshotChunk, SnapshotOffer, SnapshotReply, TransportError, TransportResult};
+use crate::transport::{
+    Replies, SnapshotChunk, SnapshotOffer, SnapshotReply, TransportError, TransportResult,
+};
 
 /// How often the sender is told that a received snapshot is still being verified and restored.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -86,7 +88,8 @@ impl Receiving {
                 let _ = replies.send(Err(error)).await;
             }
         });
-        stream::unfold(outgoing, async |mut outgoing| outgoing.recv().await.map(|reply| (reply, outgoing))).boxed()
+        stream::unfold(outgoing, async |mut outgoing| outgoing.recv().await.map(|reply| (reply, outgoing)))
+            .boxed()
     }
 
     async fn take(
@@ -126,7 +129,10 @@ impl Receiving {
     }
 }
 
-async fn tell(replies: &mpsc::Sender<TransportResult<SnapshotReply>>, reply: SnapshotReply) -> TransportResult<()> {
+async fn tell(
+    replies: &mpsc::Sender<TransportResult<SnapshotReply>>,
+    reply: SnapshotReply,
+) -> TransportResult<()> {
     let gone = |_| TransportError::Refused("the sender no longer listens".to_owned());
     replies.send(Ok(reply)).await.map_err(gone)
 }

@@ -11,19 +11,22 @@ use openraft::alias::{OneshotReceiverOf, WatchReceiverOf};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, ForwardReason, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
-use openraft::vote::leader_id_std::CommittedLeaderId;
 use openraft::metrics::RaftServerMetrics;
+use openraft::vote::leader_id_std::CommittedLeaderId;
 
 use openraft::raft::{
-    AppendEntriesRequest, ClientWriteResult, StreamAppendError, TransferLeaderRequest, VoteRequest as RaftVoteRequest,
-    VoteResponse,
+    AppendEntriesRequest, ClientWriteResult, StreamAppendError, TransferLeaderRequest,
+    VoteRequest as RaftVoteRequest, VoteResponse,
 };
 use openraft::{Config, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 
 use super::log::LogAdapter;
 use super::machine::{MachineAdapter, SnapshotHandle, to_raft_snapshot};
 use super::network::Network;
-use super::types::{Applied, Draft, LogEntry, Types, from_log_id, from_raft_membership, from_raft_vote, to_log_id, to_raft_vote};
+use super::types::{
+    Applied, Draft, LogEntry, Types, from_log_id, from_raft_membership, from_raft_vote, to_log_id,
+    to_raft_vote,
+};
 use crate::apply::Replica;
 use crate::entry::{Entry, EntryId};
 use crate::error::StartError;
@@ -32,7 +35,8 @@ use crate::log_store::{LogStore, Vote};
 use crate::peers::Peers;
 use crate::snapshot_store::SnapshotStore;
 use crate::transport::{
-    AppendReply, AppendRequest, Replies, Role, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Replies, Role, TransferRequest, TransportError, TransportResult, VoteReply,
+    VoteRequest,
 };
 
 /// How consensus keeps time.
@@ -72,7 +76,9 @@ impl ConsensusConfig {
             backoff: "20ms 50ms 100ms 200ms ...500ms".to_owned(),
             ..Config::default()
         };
-        config.validate().map_err(|e| StartError::Config(format!("heartbeat and election timeout do not fit: {e}")))
+        config
+            .validate()
+            .map_err(|e| StartError::Config(format!("heartbeat and election timeout do not fit: {e}")))
     }
 }
 
@@ -104,7 +110,9 @@ impl Proposed {
     pub(crate) async fn outcome(self) -> Result<Applied, ProposeFailure> {
         match self.0.await {
             Ok(Ok(response)) => Ok(response.data),
-            Ok(Err(ClientWriteError::ForwardToLeader(forward))) if forward.reason == ForwardReason::LeaseExpired => {
+            Ok(Err(ClientWriteError::ForwardToLeader(forward)))
+                if forward.reason == ForwardReason::LeaseExpired =>
+            {
                 Err(ProposeFailure::NotYet)
             }
             Ok(Err(error @ ClientWriteError::LogEntryDiscarded(_))) => {
@@ -201,7 +209,8 @@ impl Consensus {
     /// Proposes an entry, if this node still leads in `term`. Order of calls is order in the log.
     pub(crate) async fn propose(&self, term: u64, entry: Entry) -> Result<Proposed, ProposeFailure> {
         let (responder, outcome) = ProgressResponder::complete_only();
-        let write = self.raft.write(Draft(entry)).with_leader(CommittedLeaderId::new(term)).responder(responder);
+        let write =
+            self.raft.write(Draft(entry)).with_leader(CommittedLeaderId::new(term)).responder(responder);
         match write.await {
             Ok(()) => Ok(Proposed(outcome)),
             Err(_) => Err(ProposeFailure::Stopped),
@@ -265,7 +274,9 @@ impl Consensus {
             .map(|reply| match reply {
                 Ok(Ok(accepted)) => Ok(AppendReply::Accepted(accepted.map(from_log_id))),
                 Ok(Err(StreamAppendError::Conflict(id))) => Ok(AppendReply::Conflict(from_log_id(id))),
-                Ok(Err(StreamAppendError::HigherVote(vote))) => Ok(AppendReply::HigherVote(from_raft_vote(&vote))),
+                Ok(Err(StreamAppendError::HigherVote(vote))) => {
+                    Ok(AppendReply::HigherVote(from_raft_vote(&vote)))
+                }
                 Err(fatal) => Err(stopped(fatal)),
             })
             .boxed()

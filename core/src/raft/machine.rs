@@ -30,7 +30,11 @@ pub(crate) struct MachineAdapter {
 }
 
 impl MachineAdapter {
-    pub(crate) fn new(replica: Arc<Replica>, snapshots: Arc<dyn SnapshotStore>, log: Arc<dyn LogStore>) -> Self {
+    pub(crate) fn new(
+        replica: Arc<Replica>,
+        snapshots: Arc<dyn SnapshotStore>,
+        log: Arc<dyn LogStore>,
+    ) -> Self {
         MachineAdapter { replica, snapshots, log }
     }
 }
@@ -87,9 +91,7 @@ impl RaftStateMachine<Types> for MachineAdapter {
         self.replica.restore(snapshot.clone()).await
     }
 
-    async fn get_current_snapshot(
-        &mut self,
-    ) -> Result<Option<SnapshotOf<Types, SnapshotHandle>>, io::Error> {
+    async fn get_current_snapshot(&mut self) -> Result<Option<SnapshotOf<Types, SnapshotHandle>>, io::Error> {
         let snapshots = self.snapshots.clone();
         let latest = runtime::blocking(move || snapshots.latest()).await?;
         Ok(latest.map(to_raft_snapshot))

@@ -22,13 +22,15 @@
 //! - Storage errors surface as fatal errors or panics of openraft's task: [`crate::node`] asks the log and the replica for
 //!   the cause first.
 
-mod types;
+mod consensus;
 mod log;
 mod machine;
 mod network;
-mod consensus;
+mod types;
 
-pub(crate) use consensus::{Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed};
+pub(crate) use consensus::{
+    Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed,
+};
 pub(crate) use types::{Applied, membership_of};
 
 #[cfg(feature = "testing")]

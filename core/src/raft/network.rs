@@ -19,8 +19,7 @@ use openraft::network::RPCOption;
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
-    TransferLeaderRequest, TransferLeaderResponse,
-    VoteRequest as RaftVoteRequest, VoteResponse,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest as RaftVoteRequest, VoteResponse,
 };
 use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use tokio::sync::mpsc;
@@ -31,8 +30,8 @@ use crate::identity::RaftId;
 use crate::peers::Peers;
 use crate::runtime;
 use crate::transport::{
-    AppendReply, AppendRequest, Endpoint, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply, TransferRequest,
-    TransportError, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Endpoint, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply,
+    TransferRequest, TransportError, VoteReply, VoteRequest,
 };
 
 /// Bytes of a snapshot file in one message.
@@ -74,9 +73,9 @@ impl Connection {
         match error {
             TransportError::Broken { .. } => RPCError::Network(NetworkError::new(&error)),
             // A peer that refuses will refuse again: wait before asking once more.
-            TransportError::Unreachable { .. } | TransportError::Refused(_) | TransportError::Malformed(_) => {
-                RPCError::Unreachable(Unreachable::new(&error))
-            }
+            TransportError::Unreachable { .. }
+            | TransportError::Refused(_)
+            | TransportError::Malformed(_) => RPCError::Unreachable(Unreachable::new(&error)),
         }
     }
 
@@ -119,7 +118,9 @@ impl Connection {
             let reply = match runtime::timeout(self.stall, replies.next()).await {
                 Err(_) => return Err(self.timeout(action, self.stall)),
                 Ok(None) => {
-                    return Err(RPCError::Network(NetworkError::from_string("the snapshot stream ended early")));
+                    return Err(RPCError::Network(NetworkError::from_string(
+                        "the snapshot stream ended early",
+                    )));
                 }
                 Ok(Some(reply)) => reply.map_err(|e| self.error(e))?,
             };
@@ -226,7 +227,10 @@ impl RaftNetworkV2<Types> for Connection {
         &'s mut self,
         input: S,
         _option: RPCOption,
-    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>>
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>,
+    >
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
@@ -297,7 +301,8 @@ impl RaftNetworkV2<Types> for Connection {
             to: *request.to_node_id(),
             last: request.last_log_id().copied().map(from_log_id),
         };
-        self.call(RPCTypes::TransferLeader, option.hard_ttl(), self.endpoint.transfer(route, request)).await?;
+        self.call(RPCTypes::TransferLeader, option.hard_ttl(), self.endpoint.transfer(route, request))
+            .await?;
         Ok(Ok(()))
     }
 }

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use bytes::Bytes;
+use openraft::LogId;
 use openraft::alias::{LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 use openraft::entry::{RaftEntry, RaftPayload};
 use openraft::vote::leader_id_std::{CommittedLeaderId, LeaderId};
 use openraft::vote::{RaftLeaderId, RaftVote};
-use openraft::LogId;
 
 use crate::codec::{Bincode, Codec};
 use crate::entry::{Entry, EntryId, EntryKind};
@@ -186,7 +186,10 @@ pub(crate) fn from_raft_vote(vote: &VoteOf<Types>) -> Vote {
     Vote { term: leader.term(), node: *leader.node_id(), committed: vote.is_committed() }
 }
 
-pub(crate) fn to_stored_membership(at: Option<EntryId>, membership: &Membership) -> StoredMembershipOf<Types> {
+pub(crate) fn to_stored_membership(
+    at: Option<EntryId>,
+    membership: &Membership,
+) -> StoredMembershipOf<Types> {
     StoredMembershipOf::<Types>::new(at.map(to_log_id), to_raft_membership(membership))
 }
 

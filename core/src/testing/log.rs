@@ -37,8 +37,8 @@ pub async fn log_suite(build: impl Fn() -> Storage + Send + Sync) {
 
 struct Builder<F>(F);
 
-impl<F: Fn() -> Storage + Send + Sync> StoreBuilder<Types, LogAdapter, MachineAdapter, Box<dyn Any + Send + Sync>>
-    for Builder<F>
+impl<F: Fn() -> Storage + Send + Sync>
+    StoreBuilder<Types, LogAdapter, MachineAdapter, Box<dyn Any + Send + Sync>> for Builder<F>
 {
     async fn build(
         &self,
