@@ -191,5 +191,5 @@ pub fn connect<S: StateMachine>(addresses: impl IntoIterator<Item = String>) -> 
 /// # Errors
 /// If `path` holds anything but a node's data directory, or if the directory is in use. Nothing is deleted then.
 pub fn remove_data(path: &Path) -> io::Result<()> {
-    DataDirectory::remove(path)
+    DataDirectory::remove(&RealDisk, path)
 }
