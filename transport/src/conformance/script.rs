@@ -1,0 +1,273 @@
+//! The node on the other side.
+
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use lovebird_core::identity::{GroupId, RaftId};
+use lovebird_core::transport::{
+    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, Member, Outcome, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Role, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+};
+use tokio::sync::mpsc;
+
+use super::{soon, text};
+
+/// What a [`Script`] does with whatever comes.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Answers what it was asked, with parts of the question.
+    Answer,
+    /// Answers streams only when so many requests have come, and then the last one first.
+    Gather(usize),
+    /// Answers a query with so many bytes.
+    Large(usize),
+    /// Fails every call, and every stream at its opening.
+    Fail(TransportError),
+    /// Answers the first request of a stream, and fails then.
+    FailLater(TransportError),
+    /// Never answers a call and never takes a stream.
+    Hang,
+    /// Takes streams, but none of their requests.
+    Ignore,
+}
+
+/// What happened to a [`Script`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A call, the opening of a stream, or a request of one, arrived: its name and all that it says.
+    Asked(String),
+    /// The requests of a stream ended.
+    Ended,
+    /// A handler that hung, or the replies of a stream, were dropped.
+    Dropped,
+}
+
+/// What happens to a [`Script`], in order.
+#[derive(Debug)]
+pub struct Events(mpsc::UnboundedReceiver<Event>);
+
+impl Events {
+    /// Waits for the next event.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub async fn next(&mut self) -> Event {
+        soon("an event at the node", self.0.recv()).await.expect("the script is alive")
+    }
+
+    /// Waits for what is asked next, and compares it.
+    ///
+    /// # Panics
+    /// If it is something else.
+    pub async fn asked(&mut self, name: &str, what: &impl Debug) {
+        assert_eq!(self.next().await, Event::Asked(format!("{name} {}", text(what))));
+    }
+
+    /// Waits until the other side of a stream has let go of it.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub async fn dropped(&mut self) {
+        while self.next().await != Event::Dropped {}
+    }
+}
+
+/// A node that does as it is told.
+#[derive(Debug)]
+pub struct Script {
+    act: Mutex<Act>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+/// Reports when it is dropped.
+struct Held(mpsc::UnboundedSender<Event>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Nobody needs to listen.
+        let _ = self.0.send(Event::Dropped);
+    }
+}
+
+impl Script {
+    /// A node that does `act`, and what happens to it.
+    pub fn new(act: Act) -> (Arc<Script>, Events) {
+        let (events, happened) = mpsc::unbounded_channel();
+        (Arc::new(Script { act: Mutex::new(act), events }), Events(happened))
+    }
+
+    /// Has it do something else from now on.
+    pub fn act(&self, act: Act) {
+        *self.act.lock().unwrap_or_else(PoisonError::into_inner) = act;
+    }
+
+    fn now(&self) -> Act {
+        self.act.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn happened(&self, event: Event) {
+        // Nobody needs to listen.
+        let _ = self.events.send(event);
+    }
+
+    /// Reports a call or an opening, and does what has nothing to do with what it says.
+    async fn ask(&self, name: &str, what: &impl Debug) -> TransportResult<Act> {
+        self.happened(Event::Asked(format!("{name} {}", text(what))));
+        match self.now() {
+            Act::Fail(error) => Err(error),
+            Act::Hang => {
+                let _held = Held(self.events.clone());
+                std::future::pending().await
+            }
+            act => Ok(act),
+        }
+    }
+
+    /// The replies to a stream of requests.
+    fn replies<Q, R>(
+        &self,
+        name: &'static str,
+        act: Act,
+        first: Option<R>,
+        requests: BoxStream<'static, Q>,
+        reply: impl Fn(Q) -> R + Send + 'static,
+    ) -> Replies<R>
+    where
+        Q: Debug + Send + 'static,
+        R: Send + 'static,
+    {
+        let held = Held(self.events.clone());
+        let events = self.events.clone();
+        let told = requests
+            .map(Some)
+            .chain(stream::iter([None]))
+            .filter_map(move |request| {
+                let event = match &request {
+                    Some(request) => Event::Asked(format!("{name} {}", text(request))),
+                    None => Event::Ended,
+                };
+                let _ = events.send(event);
+                std::future::ready(request)
+            })
+            .map(move |request| Ok(reply(request)));
+        let (replies, unread) = match act {
+            Act::Ignore => (stream::pending().boxed(), Some(told)),
+            Act::Gather(count) => {
+                (told.chunks(count).flat_map(|chunk| stream::iter(chunk.into_iter().rev())).boxed(), None)
+            }
+            Act::FailLater(error) => {
+                (told.take(1).chain(stream::iter([Err(error)])).chain(stream::pending()).boxed(), None)
+            }
+            _ => (told.boxed(), None),
+        };
+        // What is held, and requests that nobody reads, go when the replies do.
+        let first = stream::iter(first.map(Ok));
+        first.chain(replies).map(move |reply| (&held, &unread, reply).2).boxed()
+    }
+}
+
+#[async_trait]
+impl Endpoint for Script {
+    async fn append(
+        &self,
+        route: Route,
+        requests: BoxStream<'static, AppendRequest>,
+    ) -> TransportResult<Replies<AppendReply>> {
+        let act = self.ask("append", &route).await?;
+        Ok(self.replies("append", act, None, requests, |request| {
+            AppendReply::Accepted(request.entries.last().map(|entry| entry.id()).or(request.previous))
+        }))
+    }
+
+    async fn vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
+        self.ask("vote", &(route, request)).await?;
+        Ok(VoteReply { vote: request.vote, granted: true, last: request.last })
+    }
+
+    async fn pre_vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
+        self.ask("pre_vote", &(route, request)).await?;
+        Ok(VoteReply { vote: request.vote, granted: false, last: None })
+    }
+
+    async fn snapshot(
+        &self,
+        route: Route,
+        offer: SnapshotOffer,
+        chunks: BoxStream<'static, SnapshotChunk>,
+    ) -> TransportResult<Replies<SnapshotReply>> {
+        let act = self.ask("snapshot", &(route, offer)).await?;
+        let first = Some(SnapshotReply::Received(offer.id.length / 2));
+        Ok(self.replies("snapshot", act, first, chunks, move |chunk| {
+            match chunk.offset + chunk.bytes.len() as u64 {
+                end if end == offer.id.length => SnapshotReply::Done(offer.vote),
+                end => SnapshotReply::Received(end),
+            }
+        }))
+    }
+
+    async fn transfer(&self, route: Route, request: TransferRequest) -> TransportResult<()> {
+        self.ask("transfer", &(route, request)).await.map(drop)
+    }
+
+    async fn hello(&self, hello: Hello) -> TransportResult<HelloReply> {
+        self.ask("hello", &hello).await?;
+        Ok(HelloReply {
+            cluster: hello.cluster,
+            cluster_name: "Turteltauben – 鴛鴦".to_owned(),
+            id: RaftId::new(2, 22),
+            formed: true,
+            known_as: Some(hello.from),
+        })
+    }
+
+    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
+        self.ask("read_index", &route).await?;
+        Ok(ReadIndex { number: route.group.into() })
+    }
+
+    async fn propose(
+        &self,
+        open: ProposeOpen,
+        requests: BoxStream<'static, ProposeRequest>,
+    ) -> TransportResult<Replies<ProposeReply>> {
+        let act = self.ask("propose", &open).await?;
+        Ok(self.replies("propose", act, None, requests, |request| ProposeReply {
+            id: request.id,
+            outcome: Outcome::Committed { first_index: request.timeout_ms, replies: request.run },
+        }))
+    }
+
+    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
+        let answer = match self.ask("query", &request).await? {
+            Act::Large(bytes) => vec![0; bytes].into(),
+            _ => request.query,
+        };
+        Ok(QueryReply::Answer { index: request.timeout_ms, answer })
+    }
+
+    async fn status(&self, group: GroupId) -> TransportResult<Status> {
+        self.ask("status", &group).await?;
+        let member = |id: u64| Member { id, address: format!("node-{id}:7000") };
+        Ok(Status {
+            id: 2,
+            role: Role::Learner,
+            term: group.into(),
+            leader: None,
+            committed: 5,
+            applied: 4,
+            snapshot: 2,
+            first: 3,
+            last: 6,
+            members: vec![member(1), member(2)],
+        })
+    }
+}
+
+/// A body whose bytes are not all alike.
+pub(super) fn pattern(bytes: usize) -> Bytes {
+    (0..bytes).map(|i| (i % 251) as u8).collect()
+}

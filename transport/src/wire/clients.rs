@@ -1,0 +1,212 @@
+//! What clients and nodes say to one another.
+
+use lovebird_core::identity::GroupId;
+use lovebird_core::transport::{
+    Member, Outcome, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, Read, Role, Status,
+    TransportError, TransportResult,
+};
+
+use super::{Frame, Wire, need};
+use crate::proto::{self, propose_message, propose_reply, query_reply};
+
+/// A question what the node is in a group.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StatusRequest(pub(crate) GroupId);
+
+impl Wire for ProposeRequest {
+    type Proto = proto::ProposeRequest;
+
+    fn into_proto(self) -> proto::ProposeRequest {
+        proto::ProposeRequest {
+            id: self.id,
+            timeout_ms: self.timeout_ms,
+            codec: self.codec.into(),
+            count: self.count,
+            run: self.run,
+        }
+    }
+
+    fn from_proto(proto: proto::ProposeRequest) -> TransportResult<Self> {
+        let codec = u8::try_from(proto.codec)
+            .map_err(|_| TransportError::Malformed(format!("there is no codec {}", proto.codec)))?;
+        Ok(ProposeRequest {
+            id: proto.id,
+            timeout_ms: proto.timeout_ms,
+            codec,
+            count: proto.count,
+            run: proto.run,
+        })
+    }
+}
+
+impl Wire for Frame<ProposeOpen, ProposeRequest> {
+    type Proto = proto::ProposeMessage;
+
+    fn into_proto(self) -> proto::ProposeMessage {
+        let kind = match self {
+            Frame::Open(ProposeOpen { group, forwarded }) => {
+                propose_message::Kind::Open(proto::ProposeOpen { group, forwarded })
+            }
+            Frame::Message(request) => propose_message::Kind::Request(request.into_proto()),
+        };
+        proto::ProposeMessage { kind: Some(kind) }
+    }
+
+    fn from_proto(proto: proto::ProposeMessage) -> TransportResult<Self> {
+        Ok(match need(proto.kind, "kind")? {
+            propose_message::Kind::Open(proto::ProposeOpen { group, forwarded }) => {
+                Frame::Open(ProposeOpen { group, forwarded })
+            }
+            propose_message::Kind::Request(request) => Frame::Message(Wire::from_proto(request)?),
+        })
+    }
+}
+
+impl Wire for ProposeReply {
+    type Proto = proto::ProposeReply;
+
+    fn into_proto(self) -> proto::ProposeReply {
+        let outcome = match self.outcome {
+            Outcome::Committed { first_index, replies } => {
+                propose_reply::Outcome::Committed(proto::Committed { first_index, replies })
+            }
+            Outcome::NotCommitted { reason, retry, leader } => {
+                propose_reply::Outcome::NotCommitted(proto::NotCommitted { reason, retry, leader })
+            }
+            Outcome::Unknown { reason } => propose_reply::Outcome::Unknown(proto::Unknown { reason }),
+        };
+        proto::ProposeReply { id: self.id, outcome: Some(outcome) }
+    }
+
+    fn from_proto(proto: proto::ProposeReply) -> TransportResult<Self> {
+        let outcome = match need(proto.outcome, "outcome")? {
+            propose_reply::Outcome::Committed(proto::Committed { first_index, replies }) => {
+                Outcome::Committed { first_index, replies }
+            }
+            propose_reply::Outcome::NotCommitted(proto::NotCommitted { reason, retry, leader }) => {
+                Outcome::NotCommitted { reason, retry, leader }
+            }
+            propose_reply::Outcome::Unknown(proto::Unknown { reason }) => Outcome::Unknown { reason },
+        };
+        Ok(ProposeReply { id: proto.id, outcome })
+    }
+}
+
+impl Wire for QueryRequest {
+    type Proto = proto::QueryRequest;
+
+    fn into_proto(self) -> proto::QueryRequest {
+        let read = match self.read {
+            Read::Linearizable => proto::Read::Linearizable,
+            Read::Stale => proto::Read::Stale,
+        };
+        proto::QueryRequest {
+            group: self.group,
+            read: read.into(),
+            timeout_ms: self.timeout_ms,
+            query: self.query,
+        }
+    }
+
+    fn from_proto(proto: proto::QueryRequest) -> TransportResult<Self> {
+        let read = match proto::Read::try_from(proto.read) {
+            Ok(proto::Read::Linearizable) => Read::Linearizable,
+            Ok(proto::Read::Stale) => Read::Stale,
+            // Guessing could answer from an older state than was asked for.
+            Ok(proto::Read::Unspecified) | Err(_) => {
+                return Err(TransportError::Malformed(format!("there is no read of kind {}", proto.read)));
+            }
+        };
+        Ok(QueryRequest { group: proto.group, read, timeout_ms: proto.timeout_ms, query: proto.query })
+    }
+}
+
+impl Wire for QueryReply {
+    type Proto = proto::QueryReply;
+
+    fn into_proto(self) -> proto::QueryReply {
+        let kind = match self {
+            QueryReply::Answer { index, answer } => {
+                query_reply::Kind::Answer(proto::Answer { index, answer })
+            }
+            QueryReply::Failed { reason, malformed } => {
+                query_reply::Kind::Failed(proto::Failed { reason, malformed })
+            }
+        };
+        proto::QueryReply { kind: Some(kind) }
+    }
+
+    fn from_proto(proto: proto::QueryReply) -> TransportResult<Self> {
+        Ok(match need(proto.kind, "kind")? {
+            query_reply::Kind::Answer(proto::Answer { index, answer }) => {
+                QueryReply::Answer { index, answer }
+            }
+            query_reply::Kind::Failed(proto::Failed { reason, malformed }) => {
+                QueryReply::Failed { reason, malformed }
+            }
+        })
+    }
+}
+
+impl Wire for StatusRequest {
+    type Proto = proto::StatusRequest;
+
+    fn into_proto(self) -> proto::StatusRequest {
+        proto::StatusRequest { group: self.0 }
+    }
+
+    fn from_proto(proto: proto::StatusRequest) -> TransportResult<Self> {
+        Ok(StatusRequest(proto.group))
+    }
+}
+
+impl Wire for Status {
+    type Proto = proto::StatusReply;
+
+    fn into_proto(self) -> proto::StatusReply {
+        let role = match self.role {
+            Role::Leader => proto::Role::Leader,
+            Role::Follower => proto::Role::Follower,
+            Role::Candidate => proto::Role::Candidate,
+            Role::Learner => proto::Role::Learner,
+        };
+        let member = |Member { id, address }| proto::Member { id, address };
+        proto::StatusReply {
+            id: self.id,
+            role: role.into(),
+            term: self.term,
+            leader: self.leader,
+            committed: self.committed,
+            applied: self.applied,
+            snapshot: self.snapshot,
+            first: self.first,
+            last: self.last,
+            members: self.members.into_iter().map(member).collect(),
+        }
+    }
+
+    fn from_proto(proto: proto::StatusReply) -> TransportResult<Self> {
+        let role = match proto::Role::try_from(proto.role) {
+            Ok(proto::Role::Leader) => Role::Leader,
+            Ok(proto::Role::Follower) => Role::Follower,
+            Ok(proto::Role::Candidate) => Role::Candidate,
+            Ok(proto::Role::Learner) => Role::Learner,
+            Ok(proto::Role::Unspecified) | Err(_) => {
+                return Err(TransportError::Malformed(format!("there is no role {}", proto.role)));
+            }
+        };
+        let member = |proto::Member { id, address }| Member { id, address };
+        Ok(Status {
+            id: proto.id,
+            role,
+            term: proto.term,
+            leader: proto.leader,
+            committed: proto.committed,
+            applied: proto.applied,
+            snapshot: proto.snapshot,
+            first: proto.first,
+            last: proto.last,
+            members: proto.members.into_iter().map(member).collect(),
+        })
+    }
+}

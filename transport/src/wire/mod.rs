@@ -1,0 +1,66 @@
+//! Conversions between the core's messages and those of the protocol: pure, total on the way out, checked on the way in.
+//!
+//! [`Wire`] is all that a transport knows of a message, so that gRPC and the in-memory twin carry the very same bytes.
+
+mod clients;
+mod common;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+use bytes::Bytes;
+use prost::Message;
+
+use lovebird_core::transport::{TransportError, TransportResult};
+
+pub(crate) use clients::StatusRequest;
+pub(crate) use peers::ReadIndexRequest;
+
+/// A message of the core that has a form in the protocol.
+pub(crate) trait Wire: Sized + Send + 'static {
+    /// That form.
+    type Proto: Message + Default + 'static;
+
+    /// Gives the form. Never fails: the core's types cannot hold what the protocol cannot say.
+    fn into_proto(self) -> Self::Proto;
+
+    /// Reads the form.
+    ///
+    /// # Errors
+    /// [`TransportError::Malformed`] if something is absent, out of range, or does not match its checksum.
+    fn from_proto(proto: Self::Proto) -> TransportResult<Self>;
+}
+
+/// A message of a stream of requests, which says first what the stream is for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Frame<O, M> {
+    /// The first, and only the first.
+    Open(O),
+    /// Every later one.
+    Message(M),
+}
+
+/// The bytes of a message, as the twin carries them.
+pub(crate) fn encode(message: &impl Message) -> Bytes {
+    message.encode_to_vec().into()
+}
+
+/// Reads the bytes of a message.
+pub(crate) fn decode<P: Message + Default>(bytes: Bytes) -> TransportResult<P> {
+    P::decode(bytes).map_err(|error| TransportError::Malformed(error.to_string()))
+}
+
+/// What must be there.
+fn need<T>(field: Option<T>, name: &str) -> TransportResult<T> {
+    field.ok_or_else(|| TransportError::Malformed(format!("the message lacks its {name}")))
+}
+
+/// What may be absent, but must make sense if it is there.
+fn maybe<T: Wire>(field: Option<T::Proto>) -> TransportResult<Option<T>> {
+    field.map(T::from_proto).transpose()
+}
+
+/// What must be there and make sense.
+fn must<T: Wire>(field: Option<T::Proto>, name: &str) -> TransportResult<T> {
+    T::from_proto(need(field, name)?)
+}
