@@ -13,7 +13,7 @@ use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime;
 use lovebird_core::state_machine::StateMachine;
 use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, RealDisk, SnapshotDirectory};
-use lovebird_transport::grpc::{self, GrpcTransport};
+use lovebird_transport::{GrpcTransport, serve};
 use tokio::net::TcpListener;
 
 /// The one group of a node that is built here.
@@ -152,7 +152,7 @@ impl<S: StateMachine> NodeBuilder<S> {
             let stopped = async move {
                 until.stopped().await;
             };
-            if let Err(error) = grpc::serve(listener, endpoint, stopped).await {
+            if let Err(error) = serve(listener, endpoint, stopped).await {
                 tracing::error!(%error, "no longer listens");
             }
         }));

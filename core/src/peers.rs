@@ -1,7 +1,7 @@
-//! Where the other nodes are: addresses, and one shared proxy for each.
+//! Where the other nodes are, and what this node writes on messages to them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::identity::{ClusterId, GroupId, NodeId, RaftId};
 use crate::transport::{Endpoint, Route, Transport};
@@ -16,7 +16,6 @@ pub(crate) struct Peers {
     group: GroupId,
     local: RaftId,
     given: BTreeMap<NodeId, String>,
-    proxies: Mutex<BTreeMap<String, Arc<dyn Endpoint>>>,
 }
 
 impl Peers {
@@ -27,7 +26,7 @@ impl Peers {
         local: RaftId,
         given: BTreeMap<NodeId, String>,
     ) -> Self {
-        Peers { transport, cluster, group, local, given, proxies: Mutex::default() }
+        Peers { transport, cluster, group, local, given }
     }
 
     /// This node.
@@ -52,7 +51,6 @@ impl Peers {
 
     /// The proxy for an address.
     pub(crate) fn endpoint(&self, address: &str) -> Arc<dyn Endpoint> {
-        let mut proxies = self.proxies.lock().expect("no code panics while it holds this lock");
-        proxies.entry(address.to_owned()).or_insert_with(|| self.transport.endpoint(address)).clone()
+        self.transport.endpoint(address)
     }
 }

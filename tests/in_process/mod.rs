@@ -11,7 +11,7 @@ use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::runtime;
 use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory};
-use lovebird_transport::grpc::{self, GrpcTransport};
+use lovebird_transport::{GrpcTransport, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -87,7 +87,7 @@ impl<S: StateMachine + Default> Cluster<S> {
             let stopped = async move {
                 until.stopped().await;
             };
-            grpc::serve(listener, endpoint, stopped).await.unwrap();
+            serve(listener, endpoint, stopped).await.unwrap();
         }));
         node.join().await.unwrap();
         self.members[id as usize - 1] = Some(Member { node, log: group });
