@@ -167,12 +167,13 @@ impl<S: StateMachine> NodeBuilder<S> {
 type Storage = (DataDirectory, Log, Arc<dyn lovebird_core::snapshot_store::SnapshotStore>);
 
 fn open_storage(path: &Path, expected: &Expected, incarnation: u64) -> Result<Storage, StartError> {
-    let directory = DataDirectory::open(path, expected, incarnation)?;
     let disk = Arc::new(RealDisk);
-    let log =
-        Log::open(disk.clone(), &path.join("log"), &LogOptions::default()).map_err(StartError::Storage)?;
+    let mut directory = DataDirectory::open(disk.clone(), path, expected, incarnation)?;
+    let options = LogOptions { missing: directory.missing_log(), ..LogOptions::default() };
+    let log = Log::open(disk.clone(), &path.join("log"), &options).map_err(StartError::Storage)?;
     let snapshots =
         SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP).map_err(StartError::Storage)?;
+    directory.count_start()?;
     Ok((directory, log, snapshots))
 }
 

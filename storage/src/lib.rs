@@ -2,11 +2,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod sync;
-pub mod disk;
 mod directory;
+pub mod disk;
 pub mod log;
 pub mod snapshot;
+mod sync;
 
 pub use directory::{DataDirectory, Expected};
 pub use disk::{Disk, DiskFile, MemoryDisk, RealDisk};

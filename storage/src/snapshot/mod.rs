@@ -168,6 +168,7 @@ fn file_name(last: EntryId) -> String {
 }
 
 fn damaged(error: io::Error) -> io::Error {
-    let advice = "the log before it may be gone. Restore the file from the same disk, or replace this replica";
+    let advice =
+        "the log before it may be gone. Restore the file from the same disk, or replace this replica";
     io::Error::new(error.kind(), format!("{error}; {advice}"))
 }
