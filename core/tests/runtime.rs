@@ -1,5 +1,6 @@
 //! What both runtimes promise alike: one set of stories, run on tokio in the ordinary build and on madsim with
 //! `--cfg madsim`.
+#![allow(clippy::unwrap_used)]
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,6 @@
 //! What only the runtime of simulation promises: everything follows from the seed, and nodes are apart.
 #![cfg(madsim)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::hash_map::DefaultHasher;
 use std::future::Future;
