@@ -184,6 +184,7 @@ fn killed_node_takes_its_tasks_workers_and_jobs_along() {
             let inner = worker.clone();
             // A worker that is kept busy for ever.
             fn again(worker: Worker, held: mpsc::UnboundedSender<()>) {
+                assert!(!held.is_closed(), "whoever waits for the end is still there");
                 let next = worker.clone();
                 worker.submit(move || again(next, held));
             }
