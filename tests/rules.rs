@@ -50,6 +50,16 @@ const DRIVERS: &[Driver] = &[
         names: &["thread_rng"],
         reason: "the trait's name for the generator, which is the simulated node's own",
     },
+    Driver {
+        file: "storage/src/disk/real.rs",
+        names: &["std::fs"],
+        reason: "the disk of production, behind the Disk traits",
+    },
+    Driver {
+        file: "storage/src/log/driver.rs",
+        names: &["thread::Builder"],
+        reason: "the log's writer thread; a simulated build writes in place",
+    },
 ];
 
 #[test]
