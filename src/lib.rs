@@ -1,1 +1,69 @@
-//! Lovebird.
+//! Lovebird: replicated state machines.
+//!
+//! You write a deterministic state machine ([`StateMachine`]); Lovebird keeps equal copies of it on several machines. Commands
+//! enter a log whose order is agreed by consensus and are acknowledged once a majority holds them durably; every replica
+//! applies them in that order.
+//!
+//! ```no_run
+//! use lovebird::{Context, NodeBuilder, Read, StateMachine};
+//!
+//! /// A counter.
+//! #[derive(Default)]
+//! struct Counter(u64);
+//!
+//! impl StateMachine for Counter {
+//!     type Command = u64;
+//!     type Reply = u64;
+//!     type Query = ();
+//!     type Answer = u64;
+//!     type Snapshot = u64;
+//!
+//!     fn apply(&mut self, _: &Context, add: u64) -> u64 {
+//!         self.0 = self.0.wrapping_add(add);
+//!         self.0
+//!     }
+//!
+//!     fn query(&self, _: ()) -> u64 {
+//!         self.0
+//!     }
+//!
+//!     fn snapshot(&self) -> u64 {
+//!         self.0
+//!     }
+//!
+//!     fn restore(&mut self, snapshot: u64) {
+//!         self.0 = snapshot;
+//!     }
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = NodeBuilder::new(Counter::default())
+//!     .cluster("counting")
+//!     .id(1)
+//!     .member(1, "127.0.0.1:7001")
+//!     .listen("127.0.0.1:7001")
+//!     .data_dir("data/1")
+//!     .start()
+//!     .await?;
+//! let client = node.client();
+//! let committed = client.propose(5).await?;
+//! println!("record {} made it {}", committed.index, committed.reply);
+//! println!("it is {}", client.query((), Read::Linearizable).await?.answer);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is behind it lives in three crates: `lovebird-core` (the contracts, and the machinery that drives them),
+//! `lovebird-storage` (the log and the snapshots on disk) and `lovebird-transport` (gRPC). This one re-exports what users
+//! need and wires the default parts together; whoever needs other parts puts them together as [`NodeBuilder::start`] does.
+
+mod builder;
+
+pub use builder::{NodeBuilder, connect, remove_data};
+pub use lovebird_core::client::{Answered, Client, Committed};
+pub use lovebird_core::codec::Data;
+pub use lovebird_core::context::{Context, Random};
+pub use lovebird_core::error::{ProposeError, QueryError, StartError, Stopped};
+pub use lovebird_core::node::{Node, Options};
+pub use lovebird_core::state_machine::{Snapshot, StateMachine};
+pub use lovebird_core::transport::{Member, Read, Role, Status};

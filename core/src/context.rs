@@ -41,7 +41,9 @@ impl Context {
     ///
     /// Each call starts it anew.
     pub fn random(&self) -> Random {
-        Random(Xoshiro256PlusPlus::seed_from_u64(self.cluster.0 ^ self.index.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+        Random(Xoshiro256PlusPlus::seed_from_u64(
+            self.cluster.0 ^ self.index.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+        ))
     }
 }
 

@@ -64,7 +64,9 @@ pub enum Stopped {
     #[error("storage failed: {0}; mend the disk and start the node again")]
     Storage(String),
     /// The user's state machine panicked.
-    #[error("the state machine panicked: {0}; nothing was lost, but this command will be applied again at the next start")]
+    #[error(
+        "the state machine panicked: {0}; nothing was lost, but this command will be applied again at the next start"
+    )]
     StateMachine(String),
     /// It may not take part in the cluster.
     #[error("{0}")]
@@ -84,7 +86,9 @@ pub enum StartError {
     #[error("{0}")]
     Config(String),
     /// Another process uses the data directory.
-    #[error("the data directory {directory} is in use by another process: stop it, or choose another directory")]
+    #[error(
+        "the data directory {directory} is in use by another process: stop it, or choose another directory"
+    )]
     Locked {
         /// The directory.
         directory: String,

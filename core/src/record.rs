@@ -42,7 +42,9 @@ pub enum RecordError {
         missing: usize,
     },
     /// A payload is larger than [`PAYLOAD_BYTES_MAX`].
-    #[error("record {record} says that its payload has {bytes} bytes; at most {PAYLOAD_BYTES_MAX} are allowed")]
+    #[error(
+        "record {record} says that its payload has {bytes} bytes; at most {PAYLOAD_BYTES_MAX} are allowed"
+    )]
     Large {
         /// Which record of the run, from 0.
         record: u32,

@@ -384,6 +384,6 @@ pub trait Endpoint: Send + Sync + 'static {
 
 /// Reaches nodes by address.
 pub trait Transport: Send + Sync + 'static {
-    /// A proxy for the node at `address`. Connects when it is first called.
+    /// A proxy for the node at `address`. Connects when it is first called. Asking again gives the same connection.
     fn endpoint(&self, address: &str) -> Arc<dyn Endpoint>;
 }

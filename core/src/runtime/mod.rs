@@ -20,6 +20,8 @@ use std::time::Duration;
 use thiserror::Error;
 
 pub use chosen::{Instant, Raft, Task, Worker};
+#[cfg(madsim)]
+pub use simulated::{Clocks, Simulation};
 
 /// A future did not finish in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

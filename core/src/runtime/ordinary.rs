@@ -80,8 +80,8 @@ pub(super) fn unix_time() -> u64 {
 }
 
 pub(super) fn random_u64() -> u64 {
-    use rand::Rng;
     use openraft_rt::AsyncRuntime;
+    use rand::Rng;
     Raft::thread_rng().next_u64()
 }
 

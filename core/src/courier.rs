@@ -1,0 +1,172 @@
+//! Carries proposals over one stream to another node, and their outcomes back.
+//!
+//! A follower's proposals travel like this to the leader, and a client's to any node. What is sent and not answered when
+//! the stream ends has an unknown outcome; what was refused for certain goes back into the queue, until its deadline.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::sync::mpsc;
+
+use crate::queue::{Batch, Queue, unknown};
+use crate::runtime;
+use crate::transport::{
+    Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError,
+};
+
+/// How often a courier looks for callers who have given up.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How many batches may be under way on a stream. While they are, the next ones grow.
+const UNDER_WAY_MAX: usize = 4;
+
+/// Why a courier stopped.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// It was told to; what is under way is still waited for, in the background.
+    Told,
+    /// The stream could not be opened, broke, or gave no answer in time.
+    Broken(TransportError),
+    /// The other side could not take a proposal.
+    Refused,
+}
+
+/// Delivers what is queued until the stream ends or `until` is ready.
+pub(crate) async fn deliver(
+    endpoint: &Arc<dyn Endpoint>,
+    open: ProposeOpen,
+    queue: &Arc<Queue>,
+    opening: Duration,
+    until: impl Future<Output = ()>,
+) -> End {
+    let (requests, outgoing) = mpsc::unbounded_channel::<ProposeRequest>();
+    let outgoing = stream::unfold(outgoing, async |mut outgoing| {
+        outgoing.recv().await.map(|request| (request, outgoing))
+    });
+    let replies = match runtime::timeout(opening, endpoint.propose(open, outgoing.boxed())).await {
+        Ok(Ok(replies)) => replies,
+        Ok(Err(error)) => return End::Broken(error),
+        Err(_) => return End::Broken(no_answer()),
+    };
+    let mut courier =
+        Courier { queue: queue.clone(), requests, replies, under_way: BTreeMap::new(), next_id: 0 };
+    let end = courier.run(until).await;
+    match end {
+        End::Broken(ref error) => {
+            let reason = format!("the way to the leader broke while the command was under way: {error}");
+            for batch in std::mem::take(&mut courier.under_way).into_values() {
+                batch.finish(unknown(reason.clone()));
+            }
+        }
+        End::Told | End::Refused => courier.settle(),
+    }
+    end
+}
+
+fn no_answer() -> TransportError {
+    TransportError::Broken { address: "the other side".to_owned(), reason: "it does not answer".to_owned() }
+}
+
+struct Courier {
+    queue: Arc<Queue>,
+    requests: mpsc::UnboundedSender<ProposeRequest>,
+    replies: Replies<ProposeReply>,
+    under_way: BTreeMap<u64, Batch>,
+    next_id: u64,
+}
+
+impl Courier {
+    async fn run(&mut self, until: impl Future<Output = ()>) -> End {
+        let mut until = pin!(until.fuse());
+        let queue = self.queue.clone();
+        loop {
+            let free = self.under_way.len() < UNDER_WAY_MAX;
+            tokio::select! {
+                biased;
+                () = &mut until => return End::Told,
+                reply = self.replies.next() => match reply {
+                    Some(Ok(reply)) => {
+                        if !self.settle_one(reply) {
+                            return End::Refused;
+                        }
+                    }
+                    Some(Err(error)) => return End::Broken(error),
+                    None => return End::Broken(no_answer()),
+                },
+                () = queue.wait(), if free => {
+                    runtime::yield_now().await;
+                    if let Some(batch) = queue.take() {
+                        self.send(batch);
+                    }
+                }
+                () = runtime::sleep(TICK), if !self.under_way.is_empty() => {
+                    queue.expire();
+                    if self.under_way.values().all(Batch::is_past) {
+                        return End::Broken(no_answer());
+                    }
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, batch: Batch) {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = ProposeRequest {
+            id,
+            timeout_ms: u64::try_from(batch.patience().as_millis()).unwrap_or(u64::MAX),
+            codec: batch.codec,
+            count: batch.count,
+            run: batch.run.clone(),
+        };
+        self.under_way.insert(id, batch);
+        // If nobody receives any more, the stream of replies is about to say so.
+        let _ = self.requests.send(request);
+    }
+
+    /// Hands out one outcome. `false` if the other side refused and the batch is back in the queue.
+    fn settle_one(&mut self, reply: ProposeReply) -> bool {
+        let Some(batch) = self.under_way.remove(&reply.id) else { return true };
+        match reply.outcome {
+            Outcome::NotCommitted { retry: true, .. } => {
+                self.queue.put_back(batch);
+                false
+            }
+            outcome => {
+                batch.finish(outcome);
+                true
+            }
+        }
+    }
+
+    /// Waits in the background for what is under way, sending nothing more.
+    fn settle(self) {
+        if self.under_way.is_empty() {
+            return;
+        }
+        let Courier { queue, requests, mut replies, mut under_way, .. } = self;
+        drop(requests);
+        runtime::spawn(async move {
+            while !under_way.values().all(Batch::is_past) {
+                match runtime::timeout(TICK, replies.next()).await {
+                    Err(_) => {}
+                    Ok(Some(Ok(reply))) => {
+                        let Some(batch) = under_way.remove(&reply.id) else { continue };
+                        match reply.outcome {
+                            Outcome::NotCommitted { retry: true, .. } => queue.put_back(batch),
+                            outcome => batch.finish(outcome),
+                        }
+                    }
+                    Ok(_) => break,
+                }
+            }
+            for batch in under_way.into_values() {
+                batch.finish(unknown("the leader changed while the command was under way"));
+            }
+        });
+    }
+}

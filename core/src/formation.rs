@@ -1,0 +1,174 @@
+//! How a cluster comes to be, once, and how a node with a lost disk is kept out.
+//!
+//! Nodes that were given the same name and the same initial members form a cluster by themselves, in whatever order they
+//! start. At every start a node presents itself to all the others ([`Hello`]) and learns three things from each: whether it is
+//! of the same cluster, whether it knows the cluster to be formed, and under which life it knows this node.
+//!
+//! - The *founder*, the initial member with the lowest id, writes the first membership, with the life of each member in it,
+//!   as soon as every initial member has said in one round that its log is empty and its cluster the same.
+//! - The others wait to hear from it. Until they have, they take no message from a life of a node other than the one
+//!   that last presented itself, so that nothing from before a node lost its disk can reach them.
+//! - A node whose log is empty while a peer knows the formed cluster, and knows this node under another life, has lost its
+//!   disk. It does not start: its votes are forgotten, and giving them again could break what was promised.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::error::{StartError, Stopped};
+use crate::identity::{Identity, NodeId, RaftId};
+use crate::log_store::LogStore;
+use crate::peers::Peers;
+use crate::raft::Consensus;
+use crate::runtime;
+use crate::stop::Stop;
+use crate::transport::{Hello, HelloReply, Route};
+
+/// How long one node is waited for in a round.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Between rounds, while members are missing.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a node knows about the forming of its cluster.
+pub(crate) struct Formation {
+    identity: Identity,
+    log: Arc<dyn LogStore>,
+    /// The life of each node that last presented itself, while this node's log is empty.
+    presented: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+impl Formation {
+    pub(crate) fn new(identity: Identity, log: Arc<dyn LogStore>) -> Self {
+        Formation { identity, log, presented: Mutex::default() }
+    }
+
+    /// Whether this node's log holds anything.
+    pub(crate) fn is_formed(&self) -> bool {
+        self.log.state().last.is_some()
+    }
+
+    /// Answers a node that presents itself.
+    pub(crate) fn answer(&self, hello: &Hello, known_as: Option<RaftId>) -> HelloReply {
+        let formed = self.is_formed();
+        if !formed && hello.cluster == self.identity.cluster {
+            let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
+            presented.insert(hello.from.node, hello.from.incarnation);
+        }
+        HelloReply {
+            cluster: self.identity.cluster,
+            cluster_name: self.identity.cluster_name.clone(),
+            id: self.identity.id,
+            formed,
+            known_as,
+        }
+    }
+
+    /// Whether a peer's message may be taken.
+    pub(crate) fn admits(&self, route: &Route) -> Result<(), String> {
+        let Identity { cluster, id, .. } = &self.identity;
+        if route.cluster != *cluster {
+            return Err(format!("the message is for the cluster {}, this is {cluster}", route.cluster));
+        }
+        if route.to != *id {
+            return Err(format!("the message is for {}, this is {id}", route.to));
+        }
+        if !self.is_formed() {
+            let presented = self.presented.lock().expect("no code panics while it holds this lock");
+            if presented.get(&route.from.node).is_some_and(|life| *life != route.from.incarnation) {
+                return Err(format!("{} has been replaced by a later life of its node", route.from));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks every other initial member once. Gives the answers, or why this node must not start.
+    pub(crate) async fn ask(&self, peers: &Peers) -> Result<Vec<HelloReply>, StartError> {
+        let hello = Hello { cluster: self.identity.cluster, from: self.identity.id };
+        let others = peers.given().iter().filter(|(id, _)| **id != self.identity.id.node);
+        let calls = others.map(|(id, address)| {
+            let (endpoint, hello) = (peers.endpoint(address), hello.clone());
+            async move { (*id, runtime::timeout(ANSWER, endpoint.hello(hello)).await) }
+        });
+        let mut answers = Vec::new();
+        for (id, answer) in join_all(calls).await {
+            match answer {
+                Ok(Ok(answer)) => {
+                    self.judge(id, &answer)?;
+                    answers.push(answer);
+                }
+                Ok(Err(error)) => tracing::debug!(peer = id, %error, "does not answer yet"),
+                Err(_) => tracing::debug!(peer = id, "does not answer yet"),
+            }
+        }
+        Ok(answers)
+    }
+
+    fn judge(&self, peer: NodeId, answer: &HelloReply) -> Result<(), StartError> {
+        let Identity { cluster, cluster_name, id, .. } = &self.identity;
+        if answer.cluster != *cluster {
+            return Err(StartError::ForeignPeer {
+                peer,
+                theirs: answer.cluster,
+                theirs_name: answer.cluster_name.clone(),
+                ours: *cluster,
+                ours_name: cluster_name.clone(),
+            });
+        }
+        if answer.id.node != peer {
+            return Err(StartError::Config(format!(
+                "at the address given for node {peer} there is node {}: correct the members' addresses",
+                answer.id.node
+            )));
+        }
+        if !self.is_formed() && answer.formed && answer.known_as != Some(*id) {
+            return Err(StartError::DiskLost {
+                node: id.node,
+                peer,
+                cluster: cluster_name.clone(),
+                known_as: answer.known_as.map_or("no member".to_owned(), |known| known.to_string()),
+            });
+        }
+        Ok(())
+    }
+
+    /// Goes on asking until the cluster is formed; the founder forms it. Stops the node if it must not take part.
+    pub(crate) async fn form(self: Arc<Self>, consensus: Consensus, peers: Arc<Peers>, stop: Arc<Stop>) {
+        while !self.is_formed() {
+            let answers = match self.ask(&peers).await {
+                Ok(answers) => answers,
+                Err(error) => return stop.set(Stopped::Refused(error.to_string())),
+            };
+            if let Some(members) = self.found(&answers, &peers) {
+                tracing::info!(cluster = %self.identity.cluster_name, ?members, "forms the cluster");
+                if let Err(error) = consensus.initialize(members).await
+                    && !self.is_formed()
+                {
+                    return stop.set(Stopped::Internal(format!("the cluster cannot be formed: {error}")));
+                }
+                return;
+            }
+            if self.is_formed() {
+                return;
+            }
+            runtime::sleep(PAUSE).await;
+        }
+    }
+
+    /// The first membership, if this node is the founder and everybody is there and empty.
+    fn found(&self, answers: &[HelloReply], peers: &Peers) -> Option<BTreeMap<RaftId, String>> {
+        let Identity { id, initial_members, .. } = &self.identity;
+        if initial_members.first() != Some(&id.node) {
+            return None;
+        }
+        let mut lives: BTreeMap<NodeId, RaftId> =
+            answers.iter().filter(|a| !a.formed).map(|a| (a.id.node, a.id)).collect();
+        lives.insert(id.node, *id);
+        initial_members
+            .iter()
+            .map(|node| Some((*lives.get(node)?, peers.given().get(node)?.clone())))
+            .collect()
+    }
+}

@@ -1,0 +1,191 @@
+//! The node's side of every message: what peers and clients ask of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+use crate::apply::Replica;
+use crate::error::Stopped;
+use crate::formation::Formation;
+use crate::identity::{GroupId, Identity};
+use crate::intake::Intake;
+use crate::log_store::LogStore;
+use crate::peers::Peers;
+use crate::queue::Queue;
+use crate::raft::Consensus;
+use crate::read::Reads;
+use crate::runtime::{self, Instant};
+use crate::snapshot::Receiving;
+use crate::stop::Stop;
+use crate::transport::{
+    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, Member, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, Read, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+};
+
+/// Answers everything. It holds the parts that messages touch and has no state of its own.
+pub(crate) struct Handler {
+    pub(crate) identity: Identity,
+    pub(crate) group: GroupId,
+    pub(crate) formation: Arc<Formation>,
+    pub(crate) consensus: Consensus,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) log: Arc<dyn LogStore>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) receiving: Arc<Receiving>,
+    pub(crate) stop: Arc<Stop>,
+}
+
+impl Handler {
+    fn admit(&self, route: &Route) -> TransportResult<()> {
+        self.running()?;
+        self.check_group(route.group)?;
+        self.formation.admits(route).map_err(TransportError::Refused)
+    }
+
+    fn check_group(&self, group: GroupId) -> TransportResult<()> {
+        if group != self.group {
+            return Err(TransportError::Refused(format!("this node does not host group {group}")));
+        }
+        Ok(())
+    }
+
+    fn running(&self) -> TransportResult<()> {
+        match self.stop.get() {
+            Some(reason) => Err(TransportError::Refused(reason.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn status_now(&self) -> Status {
+        let leadership = self.consensus.leadership();
+        let log = self.log.state();
+        let index_at = |number| self.log.numbering_at(number).map(|n| n.last_index);
+        let membership = self.consensus.membership();
+        let mut members: Vec<Member> = membership
+            .members
+            .iter()
+            .map(|(id, recorded)| Member { id: id.node, address: self.peers.address(id.node, recorded) })
+            .collect();
+        members.sort_by_key(|member| member.id);
+        // Consensus publishes what it committed a moment after the replica may have applied it.
+        let applied = self.replica.applied_index();
+        let committed =
+            self.consensus.committed().and_then(|id| index_at(id.number)).unwrap_or(0).max(applied);
+        Status {
+            id: self.identity.id.node,
+            role: leadership.role,
+            term: leadership.term,
+            leader: leadership.leader.map(|id| id.node),
+            committed,
+            applied,
+            snapshot: self.replica.snapshot_index(),
+            first: log.first_index,
+            last: log.last_index,
+            members,
+        }
+    }
+
+    async fn answer(&self, query: bytes::Bytes) -> Result<QueryReply, Stopped> {
+        let (index, answer) = self.replica.query(query).await?;
+        Ok(match answer {
+            Ok(answer) => QueryReply::Answer { index, answer: answer.into() },
+            Err(error) => QueryReply::Failed { reason: error.to_string(), malformed: true },
+        })
+    }
+}
+
+#[async_trait]
+impl Endpoint for Handler {
+    async fn append(
+        &self,
+        route: Route,
+        requests: BoxStream<'static, AppendRequest>,
+    ) -> TransportResult<Replies<AppendReply>> {
+        self.admit(&route)?;
+        Ok(self.consensus.append(requests))
+    }
+
+    async fn vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
+        self.admit(&route)?;
+        self.consensus.vote(request).await
+    }
+
+    async fn pre_vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
+        self.admit(&route)?;
+        self.consensus.pre_vote(request).await
+    }
+
+    async fn snapshot(
+        &self,
+        route: Route,
+        offer: SnapshotOffer,
+        chunks: BoxStream<'static, SnapshotChunk>,
+    ) -> TransportResult<Replies<SnapshotReply>> {
+        self.admit(&route)?;
+        Ok(self.receiving.receive(self.consensus.clone(), offer, chunks))
+    }
+
+    async fn transfer(&self, route: Route, request: TransferRequest) -> TransportResult<()> {
+        self.admit(&route)?;
+        self.consensus.transfer(request).await
+    }
+
+    async fn hello(&self, hello: Hello) -> TransportResult<HelloReply> {
+        self.running()?;
+        let known_as = self.consensus.membership().find(hello.from.node);
+        Ok(self.formation.answer(&hello, known_as))
+    }
+
+    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
+        self.admit(&route)?;
+        let number = self.consensus.read_number().await.map_err(TransportError::Refused)?;
+        Ok(ReadIndex { number })
+    }
+
+    async fn propose(
+        &self,
+        open: ProposeOpen,
+        requests: BoxStream<'static, ProposeRequest>,
+    ) -> TransportResult<Replies<ProposeReply>> {
+        self.running()?;
+        self.check_group(open.group)?;
+        let intake = Intake { queue: self.queue.clone(), consensus: self.consensus.clone() };
+        Ok(intake.serve(open, requests))
+    }
+
+    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
+        self.running()?;
+        self.check_group(request.group)?;
+        let patience = Duration::from_millis(request.timeout_ms);
+        let deadline = Instant::now() + patience;
+        let failed = |reason: String| Ok(QueryReply::Failed { reason, malformed: false });
+        if request.read == Read::Linearizable {
+            let ready = async {
+                let number = self.reads.number(deadline).await?;
+                self.replica.wait_applied(number).await;
+                Ok::<(), String>(())
+            };
+            match runtime::timeout(patience, ready).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => return failed(reason),
+                Err(_) => {
+                    return failed("no majority of the members answered before the deadline".to_owned());
+                }
+            }
+        }
+        match self.answer(request.query).await {
+            Ok(reply) => Ok(reply),
+            Err(stopped) => failed(stopped.to_string()),
+        }
+    }
+
+    async fn status(&self, group: GroupId) -> TransportResult<Status> {
+        self.check_group(group)?;
+        Ok(self.status_now())
+    }
+}

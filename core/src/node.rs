@@ -1,0 +1,250 @@
+//! A node: one replica of one group, with all that keeps it going.
+//!
+//! [`Node::open`] puts the parts together: consensus over log, snapshots and network; the replica; the proposer; the reads;
+//! the keeper of snapshots. [`Node::join`] then looks for the cluster, or forms it. Whatever breaks a part stops the whole
+//! node and is told by [`Node::stopped`]; the process goes on.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::apply::{Replica, SnapshotPolicy};
+use crate::client::Client;
+use crate::error::{StartError, Stopped};
+use crate::formation::Formation;
+use crate::handler::Handler;
+use crate::identity::{GroupId, Identity, NodeId};
+use crate::log_store::LogStore;
+use crate::machine::erase;
+use crate::peers::Peers;
+use crate::propose::{Proposer, Tokens};
+use crate::queue::Queue;
+use crate::raft::{Consensus, ConsensusConfig};
+use crate::read::Reads;
+use crate::runtime::{self, Task};
+use crate::snapshot::{Keeper, Receiving};
+use crate::snapshot_store::SnapshotStore;
+use crate::state_machine::StateMachine;
+use crate::stop::Stop;
+use crate::transport::{Endpoint, Status, Transport};
+
+/// What a node is made of.
+pub struct Parts {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its group.
+    pub group: GroupId,
+    /// The initial members and where each listens, this node included.
+    pub members: BTreeMap<NodeId, String>,
+    /// Its log.
+    pub log: Arc<dyn LogStore>,
+    /// Its snapshots.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// The way to other nodes.
+    pub transport: Arc<dyn Transport>,
+    /// Whatever must live as long as the node, such as the lock on its directory. Dropped when it has shut down.
+    pub guard: Box<dyn Any + Send + Sync>,
+}
+
+/// How a node behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// A snapshot is taken after so many records.
+    pub snapshot_records: u64,
+    /// Or after so many bytes of entries.
+    pub snapshot_bytes: u64,
+    /// How many records are kept behind a snapshot, for followers that were away for a moment.
+    pub keep_records: u64,
+    /// How often a leader shows that it is there.
+    pub heartbeat: Duration,
+    /// How long a follower waits for it at least; by chance up to twice as long.
+    pub election: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            snapshot_records: 100_000,
+            snapshot_bytes: 64 << 20,
+            keep_records: 10_000,
+            heartbeat: Duration::from_millis(100),
+            election: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A running node. Clones share it.
+pub struct Node<S> {
+    inner: Arc<Inner>,
+    types: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Node<S> {
+    fn clone(&self) -> Self {
+        Node { inner: self.inner.clone(), types: PhantomData }
+    }
+}
+
+impl<S> std::fmt::Debug for Node<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.inner.handler.identity.id).finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    handler: Arc<Handler>,
+    formation: Arc<Formation>,
+    peers: Arc<Peers>,
+    consensus: Consensus,
+    queue: Arc<Queue>,
+    stop: Arc<Stop>,
+    tasks: Mutex<Vec<Task>>,
+    guard: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+}
+
+impl<S: StateMachine> Node<S> {
+    /// Puts a node together and starts it. It takes no part in a cluster before [`Node::join`].
+    ///
+    /// Must be called within the runtime, and in the simulator within the node's own task: what it starts belongs there.
+    pub async fn open(machine: S, parts: Parts, options: Options) -> Result<Self, StartError> {
+        let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
+        check(&identity, &members)?;
+        let stop = Arc::new(Stop::default());
+        let policy =
+            SnapshotPolicy { records: options.snapshot_records.max(1), bytes: options.snapshot_bytes.max(1) };
+        let replica = Arc::new(Replica::new(identity.cluster, group, erase(machine), policy, stop.clone()));
+        let peers = Arc::new(Peers::new(transport, identity.cluster, group, identity.id, members));
+        let config = ConsensusConfig { heartbeat: options.heartbeat, election: options.election };
+        let consensus = Consensus::start(
+            identity.cluster_name.clone(),
+            group,
+            config,
+            peers.clone(),
+            log.clone(),
+            snapshots.clone(),
+            replica.clone(),
+        )
+        .await?;
+        let formation = Arc::new(Formation::new(identity.clone(), log.clone()));
+        let queue = Arc::new(Queue::default());
+        let reads = Arc::new(Reads::default());
+        let tokens = Tokens::new(&identity);
+        let proposer = Proposer {
+            group,
+            consensus: consensus.clone(),
+            peers: peers.clone(),
+            queue: queue.clone(),
+            tokens,
+        };
+        let keeper = Keeper {
+            consensus: consensus.clone(),
+            replica: replica.clone(),
+            log: log.clone(),
+            keep_records: options.keep_records,
+        };
+        let tasks = vec![
+            runtime::spawn(proposer.run()),
+            runtime::spawn(reads.clone().run(consensus.clone(), peers.clone())),
+            runtime::spawn(keeper.run()),
+            runtime::spawn(watch(consensus.clone(), log.clone(), stop.clone(), queue.clone())),
+        ];
+        let handler = Arc::new(Handler {
+            identity,
+            group,
+            formation: formation.clone(),
+            consensus: consensus.clone(),
+            peers: peers.clone(),
+            replica,
+            log,
+            queue: queue.clone(),
+            reads,
+            receiving: Arc::new(Receiving { snapshots, transfers: AtomicU64::new(0) }),
+            stop: stop.clone(),
+        });
+        let (tasks, guard) = (Mutex::new(tasks), Mutex::new(Some(guard)));
+        let inner = Inner { handler, formation, peers, consensus, queue, stop, tasks, guard };
+        Ok(Node { inner: Arc::new(inner), types: PhantomData })
+    }
+
+    /// Presents the node to the others, and forms the cluster if this is the first start of all. Returns once every member
+    /// was asked once; forming goes on in the background.
+    ///
+    /// # Errors
+    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`].
+    pub async fn join(&self) -> Result<(), StartError> {
+        let Inner { formation, peers, consensus, stop, .. } = &*self.inner;
+        formation.ask(peers).await?;
+        self.attach(runtime::spawn(formation.clone().form(consensus.clone(), peers.clone(), stop.clone())));
+        Ok(())
+    }
+
+    /// The node's ports, for a transport to serve.
+    pub fn endpoint(&self) -> Arc<dyn Endpoint> {
+        self.inner.handler.clone()
+    }
+
+    /// A handle to propose and query through this node, in this process.
+    pub fn client(&self) -> Client<S> {
+        Client::local(self.inner.queue.clone(), self.inner.handler.clone())
+    }
+
+    /// Ends `task` when the node shuts down.
+    pub fn attach(&self, task: Task) {
+        self.inner.tasks.lock().expect("no code panics while it holds this lock").push(task);
+    }
+
+    /// What the node knows of itself.
+    pub fn status(&self) -> Status {
+        self.inner.handler.status_now()
+    }
+
+    /// Waits until the node has stopped, by itself or by [`Node::shutdown`], and says why.
+    pub async fn stopped(&self) -> Stopped {
+        self.inner.stop.wait().await
+    }
+
+    /// Stops the node and waits until it has stopped. What it acknowledged is durable; a leader does not hand over first.
+    pub async fn shutdown(&self) {
+        self.inner.stop.set(Stopped::Shutdown);
+        self.inner.queue.close("the node was shut down");
+        self.inner.consensus.shutdown().await;
+        let tasks =
+            std::mem::take(&mut *self.inner.tasks.lock().expect("no code panics while it holds this lock"));
+        for task in &tasks {
+            task.abort();
+        }
+        for task in tasks {
+            task.ended().await;
+        }
+        let guard = self.inner.guard.lock().expect("no code panics while it holds this lock").take();
+        drop(guard);
+    }
+}
+
+fn check(identity: &Identity, members: &BTreeMap<NodeId, String>) -> Result<(), StartError> {
+    if !members.contains_key(&identity.id.node) {
+        return Err(StartError::Config(format!(
+            "node {} is not among its own initial members: name it with its address",
+            identity.id.node
+        )));
+    }
+    if members.contains_key(&0) {
+        return Err(StartError::Config("a node's id is at least 1".to_owned()));
+    }
+    Ok(())
+}
+
+/// Waits for consensus to stop, and finds out why.
+async fn watch(consensus: Consensus, log: Arc<dyn LogStore>, stop: Arc<Stop>, queue: Arc<Queue>) {
+    let fatal = consensus.stopped().await;
+    // openraft only knows that something failed; the log knows what. A panic of the state machine is already recorded.
+    let reason = match log.failure() {
+        Some(failure) => Stopped::Storage(failure),
+        None => Stopped::Internal(fatal),
+    };
+    stop.set(reason);
+    queue.close("the node has stopped");
+}

@@ -1,0 +1,37 @@
+//! Everything that names openraft. None of it is public.
+//!
+//! openraft 0.10.0-alpha.37 elects leaders and decides the order of entries; all else is ours and speaks our own types
+//! ([`crate::entry`], [`crate::log_store`], [`crate::transport`]). The adapters here are thin on purpose: an entry goes
+//! from the proposal through openraft to the log and the wire as the same bytes.
+//!
+//! # What we must do that openraft does not do by itself
+//!
+//! - `leader_id_std`: the default leader id allows two leaders in one term.
+//! - Pre-vote is on, and [`network`] implements it: the default grants unconditionally.
+//! - `enable_leader_restore` is off. Entries are sent before their leader has synced them, so a leader that is killed and
+//!   comes back as leader of the *same* term could write two different entries under one number.
+//! - `quorum_loss_probe_interval` is on: a leader that can send but not receive would otherwise suppress elections for ever.
+//! - Every call and stream carries a deadline of its own ([`network`]).
+//! - `save_committed` is implemented and held to what the log has ([`log`]): without it a restarted replica could serve a
+//!   state older than one that it has served before.
+//! - Snapshots and purging follow records and bytes, not entries, which are batches: openraft's own policy is off, and
+//!   `max_in_snapshot_log_to_keep` is unlimited, so that only [`crate::snapshot`] purges.
+//! - `install_snapshot` hands the numbering to the log before openraft purges up to the snapshot.
+//! - `allow_log_reversion` is never used: a voter that lost its disk must not come back under its id.
+//! - A discarded entry (`LogEntryDiscarded`) has an unknown outcome; `ForwardToLeader` was refused before the append.
+//! - Storage errors surface as fatal errors or panics of openraft's task: [`crate::node`] asks the log and the replica for
+//!   the cause first.
+
+mod consensus;
+mod log;
+mod machine;
+mod network;
+mod types;
+
+pub(crate) use consensus::{
+    Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed,
+};
+pub(crate) use types::{Applied, membership_of};
+
+#[cfg(feature = "testing")]
+pub(crate) use {log::LogAdapter, machine::MachineAdapter, types::Types};

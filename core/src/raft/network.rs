@@ -1,0 +1,320 @@
+//! openraft's network over any [`Endpoint`], with the deadlines that openraft leaves to us.
+//!
+//! A lost answer must never wedge replication, so every call and every stream here ends by itself: a call after its time to
+//! live, a stream when something is under way on it and nothing has come back for `stall`. `stall` lies above the
+//! worst sync of a healthy disk; openraft's own figure for appends, the heartbeat interval, would make streams flap.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, Either, select};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, Stream, StreamExt};
+use openraft::alias::{SnapshotOf, VoteOf};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Timeout, Unreachable};
+use openraft::network::RPCOption;
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest as RaftVoteRequest, VoteResponse,
+};
+use openraft::{OptionalSend, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use tokio::sync::mpsc;
+
+use super::machine::SnapshotHandle;
+use super::types::{Types, from_log_id, from_raft_vote, to_log_id, to_raft_vote};
+use crate::identity::RaftId;
+use crate::peers::Peers;
+use crate::runtime;
+use crate::transport::{
+    AppendReply, AppendRequest, Endpoint, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply,
+    TransferRequest, TransportError, VoteReply, VoteRequest,
+};
+
+/// Bytes of a snapshot file in one message.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Chunks that may be under way: with them a transfer holds a few megabytes, whatever the snapshot's size.
+const CHUNKS_AHEAD: usize = 4;
+
+/// Makes connections to peers.
+pub(crate) struct Network {
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) stall: Duration,
+}
+
+/// One peer, as one of openraft's tasks sees it.
+pub(crate) struct Connection {
+    peers: Arc<Peers>,
+    target: RaftId,
+    endpoint: Arc<dyn Endpoint>,
+    stall: Duration,
+}
+
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Connection;
+
+    async fn new_client(&mut self, target: RaftId, recorded: &String) -> Connection {
+        let address = self.peers.address(target.node, recorded);
+        Connection {
+            peers: self.peers.clone(),
+            target,
+            endpoint: self.peers.endpoint(&address),
+            stall: self.stall,
+        }
+    }
+}
+
+impl Connection {
+    fn error(&self, error: TransportError) -> RPCError<Types> {
+        match error {
+            TransportError::Broken { .. } => RPCError::Network(NetworkError::new(&error)),
+            // A peer that refuses will refuse again: wait before asking once more.
+            TransportError::Unreachable { .. }
+            | TransportError::Refused(_)
+            | TransportError::Malformed(_) => RPCError::Unreachable(Unreachable::new(&error)),
+        }
+    }
+
+    fn timeout(&self, action: RPCTypes, timeout: Duration) -> RPCError<Types> {
+        RPCError::Timeout(Timeout { action, id: self.peers.local(), target: self.target, timeout })
+    }
+
+    /// Bounds one call in time.
+    async fn call<T>(
+        &self,
+        action: RPCTypes,
+        ttl: Duration,
+        call: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, RPCError<Types>> {
+        match runtime::timeout(ttl, call).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.error(error)),
+            Err(_) => Err(self.timeout(action, ttl)),
+        }
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: VoteOf<Types>,
+        file: SnapshotHandle,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let offer = SnapshotOffer { vote: from_raft_vote(&vote), id: file.id() };
+        let (chunks, outgoing) = mpsc::channel::<SnapshotChunk>(CHUNKS_AHEAD);
+        let outgoing = stream::unfold(outgoing, async |mut outgoing| {
+            outgoing.recv().await.map(|chunk| (chunk, outgoing))
+        });
+        let route = self.peers.route(self.target);
+        let action = RPCTypes::InstallSnapshot;
+        let mut replies =
+            self.call(action, self.stall, self.endpoint.snapshot(route, offer, outgoing.boxed())).await?;
+        let mut chunks = Some(chunks);
+        let mut sent = 0;
+        let mut begun = false;
+        loop {
+            let reply = match runtime::timeout(self.stall, replies.next()).await {
+                Err(_) => return Err(self.timeout(action, self.stall)),
+                Ok(None) => {
+                    return Err(RPCError::Network(NetworkError::from_string(
+                        "the snapshot stream ended early",
+                    )));
+                }
+                Ok(Some(reply)) => reply.map_err(|e| self.error(e))?,
+            };
+            let received = match reply {
+                SnapshotReply::Done(vote) => return Ok(SnapshotResponse::new(to_raft_vote(vote))),
+                SnapshotReply::Received(offset) => offset,
+            };
+            if !begun {
+                begun = true;
+                sent = received;
+            }
+            while sent < offer.id.length && sent - received < (CHUNKS_AHEAD * CHUNK_BYTES) as u64 {
+                let reader = file.clone();
+                let bytes = runtime::blocking(move || reader.read_raw(sent, CHUNK_BYTES))
+                    .await
+                    .map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+                let next = sent + bytes.len() as u64;
+                let chunk = SnapshotChunk { offset: sent, bytes };
+                if let Some(chunks) = &chunks
+                    && chunks.send(chunk).await.is_err()
+                {
+                    // The stream has ended; its last reply says why.
+                    break;
+                }
+                sent = next;
+            }
+            if sent >= offer.id.length {
+                // The end of the stream tells the receiver that this was all.
+                chunks = None;
+            }
+        }
+    }
+}
+
+fn to_append_request(request: AppendEntriesRequest<Types>) -> AppendRequest {
+    AppendRequest {
+        vote: from_raft_vote(&request.vote),
+        previous: request.prev_log_id.map(from_log_id),
+        entries: request.entries.into_iter().map(|entry| entry.into_entry()).collect(),
+        committed: request.leader_commit.map(from_log_id),
+    }
+}
+
+fn to_append_result(reply: AppendReply) -> StreamAppendResult<Types> {
+    match reply {
+        AppendReply::Accepted(id) => Ok(id.map(to_log_id)),
+        AppendReply::Conflict(id) => Err(StreamAppendError::Conflict(to_log_id(id))),
+        AppendReply::HigherVote(vote) => Err(StreamAppendError::HigherVote(to_raft_vote(vote))),
+    }
+}
+
+/// A stream of replies that ends with a timeout when requests are under way and nothing comes back for `stall`.
+struct Watched<'a> {
+    connection: &'a Connection,
+    replies: Replies<AppendReply>,
+    sent: Arc<AtomicU64>,
+    received: u64,
+    ended: bool,
+}
+
+impl Watched<'_> {
+    async fn next(&mut self) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
+        let stall = self.connection.stall;
+        while !self.ended {
+            let under_way = self.sent.load(Ordering::Relaxed) > self.received;
+            match runtime::timeout(stall, self.replies.next()).await {
+                Ok(Some(Ok(reply))) => {
+                    self.received += 1;
+                    return Some(Ok(to_append_result(reply)));
+                }
+                Ok(Some(Err(error))) => {
+                    self.ended = true;
+                    return Some(Err(self.connection.error(error)));
+                }
+                Ok(None) => self.ended = true,
+                Err(_) if under_way => {
+                    self.ended = true;
+                    return Some(Err(self.connection.timeout(RPCTypes::AppendEntries, stall)));
+                }
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
+
+impl RaftNetworkV2<Types> for Connection {
+    type SnapshotData = SnapshotHandle;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
+        let input = stream::once(async move { request }).boxed();
+        let mut replies = self.stream_append(input, option).await?;
+        match replies.next().await {
+            Some(reply) => reply.map(AppendEntriesResponse::from),
+            None => Err(RPCError::Network(NetworkError::from_string("the append stream ended early"))),
+        }
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let connection: &'s Connection = self;
+        async move {
+            let sent = Arc::new(AtomicU64::new(0));
+            let counter = sent.clone();
+            let requests = input
+                .map(move |request| {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    to_append_request(request)
+                })
+                .boxed();
+            let route = connection.peers.route(connection.target);
+            let opening = connection.endpoint.append(route, requests);
+            let replies = connection.call(RPCTypes::AppendEntries, connection.stall, opening).await?;
+            let watched = Watched { connection, replies, sent, received: 0, ended: false };
+            let replies = stream::unfold(watched, async |mut watched: Watched<'s>| {
+                watched.next().await.map(|reply| (reply, watched))
+            });
+            Ok(replies.boxed())
+        }
+        .boxed()
+    }
+
+    async fn vote(
+        &mut self,
+        request: RaftVoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let route = self.peers.route(self.target);
+        let call = self.endpoint.vote(route, to_vote_request(request));
+        self.call(RPCTypes::Vote, option.hard_ttl(), call).await.map(to_vote_response)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: RaftVoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
+        let route = self.peers.route(self.target);
+        let call = self.endpoint.pre_vote(route, to_vote_request(request));
+        self.call(RPCTypes::Vote, option.hard_ttl(), call).await.map(to_vote_response)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<Types>,
+        snapshot: SnapshotOf<Types, SnapshotHandle>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let sending = pin!(self.send_snapshot(vote, snapshot.snapshot));
+        match select(pin!(cancel), sending).await {
+            Either::Left((closed, _)) => Err(StreamingError::Closed(closed)),
+            Either::Right((sent, _)) => sent.map_err(StreamingError::from),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let route = self.peers.route(self.target);
+        let request = TransferRequest {
+            from_leader: from_raft_vote(request.from_leader()),
+            to: *request.to_node_id(),
+            last: request.last_log_id().copied().map(from_log_id),
+        };
+        self.call(RPCTypes::TransferLeader, option.hard_ttl(), self.endpoint.transfer(route, request))
+            .await?;
+        Ok(Ok(()))
+    }
+}
+
+fn to_vote_request(request: RaftVoteRequest<Types>) -> VoteRequest {
+    VoteRequest {
+        vote: from_raft_vote(&request.vote),
+        last: request.last_log_id.map(from_log_id),
+        leadership_transfer: request.leadership_transfer,
+    }
+}
+
+fn to_vote_response(reply: VoteReply) -> VoteResponse<Types> {
+    VoteResponse::new(to_raft_vote(reply.vote), reply.last.map(to_log_id), reply.granted)
+}

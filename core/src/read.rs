@@ -1,0 +1,99 @@
+//! Linearizable reads on any replica, by read index (Ongaro's thesis, section 6.4).
+//!
+//! A read that arrives now may be answered from any state that includes everything committed now. The leader knows how far
+//! that is once a quorum has confirmed that it still leads; a follower asks it. One round serves every read that was there
+//! before it began; what comes meanwhile is the next round. Then each read waits until its own replica has come that far.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use crate::peers::Peers;
+use crate::raft::Consensus;
+use crate::runtime::{self, Instant};
+use crate::transport::Role;
+
+/// How long one round may take before it is begun anew.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// How long to wait after a round that failed.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Reads that wait for a round.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    waiting: Mutex<Vec<Waiting>>,
+    arrived: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    deadline: Instant,
+    found: oneshot::Sender<Result<u64, String>>,
+}
+
+impl Reads {
+    /// The number of an entry that includes everything acknowledged before this call.
+    pub(crate) async fn number(&self, deadline: Instant) -> Result<u64, String> {
+        let (found, number) = oneshot::channel();
+        self.waiting
+            .lock()
+            .expect("no code panics while it holds this lock")
+            .push(Waiting { deadline, found });
+        self.arrived.notify_one();
+        number.await.unwrap_or_else(|_| Err("the node has stopped".to_owned()))
+    }
+
+    fn take(&self) -> Vec<Waiting> {
+        std::mem::take(&mut *self.waiting.lock().expect("no code panics while it holds this lock"))
+    }
+
+    /// Serves rounds until consensus has stopped.
+    pub(crate) async fn run(self: Arc<Self>, consensus: Consensus, peers: Arc<Peers>) {
+        loop {
+            self.arrived.notified().await;
+            runtime::yield_now().await;
+            let mut round = self.take();
+            while !round.is_empty() {
+                let result = match runtime::timeout(ROUND, read_number(&consensus, &peers)).await {
+                    Ok(result) => result,
+                    Err(_) => Err("no majority of the members answers".to_owned()),
+                };
+                match result {
+                    Ok(number) => {
+                        for read in round.drain(..) {
+                            let _ = read.found.send(Ok(number));
+                        }
+                    }
+                    Err(reason) => {
+                        runtime::sleep(PAUSE).await;
+                        let now = Instant::now();
+                        let (past, mut left): (Vec<_>, Vec<_>) = round
+                            .into_iter()
+                            .partition(|read| read.deadline <= now || read.found.is_closed());
+                        for read in past {
+                            let _ = read.found.send(Err(reason.clone()));
+                        }
+                        left.append(&mut self.take());
+                        round = left;
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn read_number(consensus: &Consensus, peers: &Peers) -> Result<u64, String> {
+    let now = consensus.leadership();
+    if now.role == Role::Leader {
+        return consensus.read_number().await;
+    }
+    let leader = now.leader.filter(|leader| *leader != peers.local()).ok_or("no leader is known")?;
+    let membership = consensus.membership();
+    let recorded =
+        membership.members.get(&leader).ok_or("the leader is not a member that this node knows")?;
+    let endpoint = peers.endpoint(&peers.address(leader.node, recorded));
+    let answer = endpoint.read_index(peers.route(leader)).await.map_err(|e| e.to_string())?;
+    Ok(answer.number)
+}

@@ -1,0 +1,145 @@
+//! The log: one ordered stream on disk for all groups of a node.
+//!
+//! # How a write passes through
+//!
+//! A [`LogStore`] checks and stamps what it is given, changes its group's state in memory (`group`) and queues an
+//! operation (`operation`, `queue`), all under the group's lock; readers see it at once. The writer (`writer`) takes
+//! what is queued, makes one frame of it (`frame`), writes it behind the last one in the last segment (`segment`), syncs
+//! once, and calls the completions in order. While one sync runs the next batch forms; nothing waits for a timer. Commit
+//! points alone wake nobody: they go with the next frame, or when the log is closed.
+//!
+//! # How it is found again
+//!
+//! Opening reads all segments, judges their bytes (`recovery`, a pure function) and applies the same operations to the
+//! same in-memory state (`open`). Each segment begins with a checkpoint of every group, so that segments whose entries are
+//! all purged can be removed; what the checkpoints and the frames say must agree.
+//!
+//! # Invariants
+//!
+//! 1. Frames stand in the stream in the order of the calls, across groups.
+//! 2. A completion is called with `Ok` only after a sync that began after its frame was written.
+//! 3. A segment is begun only when all before it is durable, and is complete before anything follows its head.
+//! 4. A segment is removed only when the purges that make it superfluous are durable, and oldest first.
+//! 5. After a failure nothing more is written, and nothing is acknowledged ever.
+//! 6. What is acknowledged is found again, or opening fails and says where it was lost.
+//!
+//! # What it does not do
+//!
+//! It does not interpret entries beyond their headers, does not clamp the commit point, does not bound what is queued (raft
+//! does), and does not lock the directory (`DataDirectory` does).
+//!
+//! # Errors and completions
+//!
+//! A completion is called exactly once, also when the method that took it returns an error: then with that error, before
+//! the method returns.
+
+mod driver;
+mod frame;
+mod group;
+mod open;
+mod operation;
+mod queue;
+mod recovery;
+mod segment;
+mod store;
+mod trail;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use lovebird_core::identity::GroupId;
+use lovebird_core::log_store::LogStore;
+
+use crate::disk::Disk;
+use driver::Driver;
+use queue::Shared;
+use store::GroupLog;
+
+pub use open::OpenError;
+
+/// Who writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Drive {
+    /// A thread of its own. Under `--cfg madsim` the same as [`Drive::InPlace`].
+    Thread,
+    /// The caller of each method, before it returns. It then waits for the disk, so this is for simulation and tests.
+    InPlace,
+}
+
+/// What to do where no log is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// Make one.
+    Create,
+    /// Fail with [`OpenError::NoLog`]: there was one, so whatever has become of it, votes and entries are lost.
+    Refuse,
+}
+
+/// How a log is kept. All of it may change from one opening to the next.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The size of a segment. A single frame that is larger gets a larger one.
+    pub segment_bytes: u64,
+    /// How many bytes of entries, the last ones, each group keeps in memory once they are on disk.
+    pub cache_bytes: usize,
+    /// What to do where no log is found.
+    pub missing: Missing,
+    /// Who writes.
+    pub drive: Drive,
+}
+
+impl Default for Options {
+    /// Segments of 64 MiB, 32 MiB of cache, created if missing, written by a thread.
+    fn default() -> Self {
+        Options {
+            segment_bytes: 64 << 20,
+            cache_bytes: 32 << 20,
+            missing: Missing::Create,
+            drive: Drive::Thread,
+        }
+    }
+}
+
+/// An open log. It is closed when this and all [`LogStore`]s from it are dropped; what is queued is written before.
+#[derive(Clone)]
+pub struct Log(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    driver: Driver,
+    cache_bytes: usize,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("failure", &self.0.shared.failure()).finish_non_exhaustive()
+    }
+}
+
+impl Log {
+    /// Opens the log in `dir`, which must be no one else's meanwhile.
+    ///
+    /// # Errors
+    /// Those of the disk, and [`OpenError`] inside of an `InvalidData`. Nothing has been changed in the second case.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<Log> {
+        let opened = open::open(disk, dir, options)?;
+        let shared = Arc::new(Shared::new(opened.groups));
+        let driver = Driver::start(&shared, opened.writer, options.drive)?;
+        Ok(Log(Arc::new(Inner { shared, driver, cache_bytes: options.cache_bytes })))
+    }
+
+    /// One group's view. A group begins to exist with its first write.
+    pub fn group(&self, group: GroupId) -> Arc<dyn LogStore> {
+        let state = self.0.shared.group(group, self.0.cache_bytes);
+        Arc::new(GroupLog { inner: self.0.clone(), group, state })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.driver.stop(&self.shared);
+    }
+}

@@ -1,0 +1,110 @@
+//! What the bytes of a segment are worth after a crash: a pure function.
+//!
+//! The frames of a segment are read one after another. At the first position that holds none, three things are possible:
+//!
+//! - only zeros follow: the segment ends here ([`Tail::Clean`]);
+//! - something follows, but nothing proves that it was ever synced: a write was under way when the machine stopped, and
+//!   nobody was told that it succeeded ([`Tail::Torn`]);
+//! - something proves that the stream was synced beyond this position: either a later frame whose `durable` lies beyond
+//!   it, or what the caller knows (the next segment is only begun when this one is synced). Then data that was
+//!   acknowledged is damaged ([`Tail::Damaged`]), and no part of the log may be used: to go on from the rest would be to
+//!   forget what was promised.
+
+use bytes::Bytes;
+
+use super::frame::Frame;
+use super::segment::SEGMENT_HEADER_BYTES;
+use crate::disk::SECTOR_BYTES;
+
+/// Compared as a whole: most of a preallocated segment is zeros.
+const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
+
+/// What must come first in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Expected {
+    pub(super) log: u64,
+    /// Stream offset and sequence of the first frame.
+    pub(super) stream: u64,
+    pub(super) sequence: u64,
+    /// The stream is known to have been synced up to here.
+    pub(super) durable: u64,
+}
+
+/// What was found in a segment.
+#[derive(Debug)]
+pub(super) struct Scan {
+    /// The frames, each with its offset in the file.
+    pub(super) frames: Vec<(u64, Frame)>,
+    /// Where in the file the frames end.
+    pub(super) end: u64,
+    /// The highest `durable` of any frame.
+    pub(super) durable: u64,
+    pub(super) tail: Tail,
+}
+
+/// What follows the last good frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tail {
+    /// Zeros.
+    Clean,
+    /// The remains of an unacknowledged write, between the end of the frames and this offset in the file.
+    Torn { until: u64 },
+    /// Acknowledged data does not verify. The proof is at this offset in the file, or outside of it.
+    Damaged { proof: Option<u64> },
+}
+
+/// Reads the frames of a segment whose header was good. `bytes` is the whole file.
+pub(super) fn scan(bytes: &Bytes, expected: Expected) -> Scan {
+    let mut frames = Vec::new();
+    let mut end = SEGMENT_HEADER_BYTES;
+    let mut stream = expected.stream;
+    let mut sequence = expected.sequence;
+    let mut durable = 0;
+    while let Some(frame) = frame_at(bytes, end, expected.log) {
+        if frame.header.stream != stream || frame.header.sequence != sequence {
+            break;
+        }
+        let at = end as u64;
+        end += frame.bytes() as usize;
+        stream += frame.bytes();
+        sequence += 1;
+        durable = durable.max(frame.header.durable);
+        frames.push((at, frame));
+    }
+    let tail = tail(bytes, end, stream, expected);
+    Scan { frames, end: end as u64, durable, tail }
+}
+
+fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
+    if expected.durable > stream {
+        return Tail::Damaged { proof: None };
+    }
+    let mut until = None;
+    let mut at = end;
+    while at < bytes.len() {
+        let sector = &bytes[at..bytes.len().min(at + SECTOR_BYTES)];
+        if sector != &ZEROS[..sector.len()] {
+            until = Some(at + sector.len());
+            if let Some(later) = frame_at(bytes, at, expected.log)
+                && later.header.stream == stream + (at - end) as u64
+                && later.header.durable > stream
+            {
+                return Tail::Damaged { proof: Some(at as u64) };
+            }
+        }
+        at += SECTOR_BYTES;
+    }
+    until.map_or(Tail::Clean, |until| Tail::Torn { until: until as u64 })
+}
+
+/// Whether any frame of this log stands behind a header that is gone.
+pub(super) fn any_frame(bytes: &Bytes) -> bool {
+    (0..bytes.len()).step_by(SECTOR_BYTES).any(|at| Frame::decode(&bytes.slice(at..)).is_some())
+}
+
+fn frame_at(bytes: &Bytes, at: usize, log: u64) -> Option<Frame> {
+    if at >= bytes.len() {
+        return None;
+    }
+    Frame::decode(&bytes.slice(at..)).filter(|frame| frame.header.log == log)
+}

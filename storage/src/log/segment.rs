@@ -1,0 +1,119 @@
+//! A segment: one file of the log, `0000000000000001.segment` and so on. Its first sector is a header, then frames follow.
+//! Little-endian:
+//!
+//! | offset | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 8 | magic, `LBIRDLOG` |
+//! | 8 | 4 | version, 1 |
+//! | 12 | 4 | CRC-32C of bytes 16 to 47 |
+//! | 16 | 8 | log: the random number that all files of one log share |
+//! | 24 | 8 | number of the segment, as in its name |
+//! | 32 | 8 | stream offset of the first frame |
+//! | 40 | 8 | sequence of the first frame |
+//! | 48 | 464 | 0 |
+//!
+//! The first frame, the *head*, holds one checkpoint of every group, so that earlier segments can go. Header and head are
+//! synced before the directory is, and that before anything else is written: a segment that has any frame behind its head
+//! is complete, and so is everything before its stream offset.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, BytesMut};
+
+use crate::disk::{DiskFile, SECTOR_BYTES};
+
+/// Bytes of a segment before its first frame.
+pub(super) const SEGMENT_HEADER_BYTES: usize = SECTOR_BYTES;
+
+/// The version of the format that this build writes.
+pub(super) const SEGMENT_VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"LBIRDLOG";
+const SUFFIX: &str = ".segment";
+
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHeader {
+    pub(super) log: u64,
+    pub(super) number: u64,
+    pub(super) stream: u64,
+    pub(super) sequence: u64,
+}
+
+/// What the first sector of a file turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HeaderVerdict {
+    Good(SegmentHeader),
+    /// All zeros, or too short: the file was made, but its header never reached the disk.
+    Blank,
+    /// A later version of the format.
+    Version(u32),
+    /// Ours, but it does not match its checksum.
+    Damaged,
+    /// Not ours.
+    Foreign,
+}
+
+impl SegmentHeader {
+    pub(super) fn encode(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(SEGMENT_HEADER_BYTES);
+        out.put_slice(MAGIC);
+        out.put_u32_le(SEGMENT_VERSION);
+        out.put_u32_le(0);
+        out.put_u64_le(self.log);
+        out.put_u64_le(self.number);
+        out.put_u64_le(self.stream);
+        out.put_u64_le(self.sequence);
+        let crc = crc32c::crc32c(&out[16..48]);
+        out[12..16].copy_from_slice(&crc.to_le_bytes());
+        out.resize(SEGMENT_HEADER_BYTES, 0);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> HeaderVerdict {
+        let sector = &bytes[..bytes.len().min(SEGMENT_HEADER_BYTES)];
+        if sector.iter().all(|byte| *byte == 0) {
+            return HeaderVerdict::Blank;
+        }
+        if sector.len() < SEGMENT_HEADER_BYTES || !sector.starts_with(MAGIC) {
+            return HeaderVerdict::Foreign;
+        }
+        let mut fields = &sector[8..];
+        let version = fields.get_u32_le();
+        let crc = fields.get_u32_le();
+        if crc32c::crc32c(&sector[16..48]) != crc {
+            return HeaderVerdict::Damaged;
+        }
+        if version != SEGMENT_VERSION {
+            return HeaderVerdict::Version(version);
+        }
+        HeaderVerdict::Good(SegmentHeader {
+            log: fields.get_u64_le(),
+            number: fields.get_u64_le(),
+            stream: fields.get_u64_le(),
+            sequence: fields.get_u64_le(),
+        })
+    }
+}
+
+/// A segment that is open.
+pub(super) struct Segment {
+    pub(super) number: u64,
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// Where a segment is kept.
+pub(super) fn path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{number:016}{SUFFIX}"))
+}
+
+/// The number in a segment's file name, if it is one.
+pub(super) fn number_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(SUFFIX)?;
+    if digits.len() != 16 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse().ok()
+}

@@ -1,0 +1,8 @@
+//! The log engine as its callers and its disk see it.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod failing;
+mod opening;
+mod reading;
+mod support;
+mod writing;

@@ -1,0 +1,200 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use lovebird_storage::log::{Log, Missing, Options};
+use lovebird_storage::{Disk, MemoryDisk};
+
+use crate::support::*;
+
+fn refusal(disk: &MemoryDisk) -> String {
+    let error = try_open(disk).expect_err("this log must not be opened");
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+    error.to_string()
+}
+
+/// A log whose last segment holds the head and then frames of 512 bytes each: a barrier and entries 1 to `entries`.
+fn small_log(entries: u64) -> MemoryDisk {
+    let disk = MemoryDisk::new();
+    stretch(&*open(&disk).group(0), entries, 10);
+    disk
+}
+
+/// The file offset of the frame that holds entry `number` of a [`small_log`].
+fn frame_of(number: u64) -> u64 {
+    512 * (number + 2)
+}
+
+#[test]
+fn torn_tail_is_cut_at_every_byte_of_the_last_frame() {
+    let whole = small_log(5);
+    let name = segments(&whole)[0].clone();
+    let bytes = contents(&*file(&whole, &name));
+    let (start, end) = (frame_of(5) as usize, frame_of(6) as usize);
+    assert!(bytes[end..].iter().all(|byte| *byte == 0));
+    let used = (start..end).rfind(|at| bytes[*at] != 0).unwrap() + 1;
+    for cut in start..used {
+        let disk = small_log(4);
+        let torn = file(&disk, &name);
+        // Another log has another random number: take all the bytes of the first one, up to the cut.
+        torn.write_at(0, &bytes[..cut]).unwrap();
+        torn.sync_data().unwrap();
+        let group = open(&disk).group(0);
+        assert_eq!(group.state().last, Some(id(1, 4)), "cut at byte {cut}");
+        let rest = contents(&*torn);
+        assert!(
+            rest[start..].iter().all(|byte| *byte == 0),
+            "cut at byte {cut}: something is left behind the tail"
+        );
+        group.append(vec![commands(1, 5, 5, 1, 10)], ignore()).unwrap();
+        drop(group);
+        disk.crash();
+        assert_eq!(open(&disk).group(0).state().last_index, 5);
+    }
+}
+
+#[test]
+fn flipped_bit_in_the_last_frame_cuts_it() {
+    for byte in [0, 5, 8, 16, 24, 32, 40, 64, 80, 193] {
+        let disk = small_log(5);
+        let damaged = file(&disk, &segments(&disk)[0]);
+        flip(&*damaged, frame_of(5) + byte);
+        assert_eq!(open(&disk).group(0).state().last, Some(id(1, 4)), "bit of byte {byte}");
+    }
+}
+
+#[test]
+fn flipped_bit_before_acknowledged_data_is_refused() {
+    for number in 0..5 {
+        for byte in [0, 5, 8, 16, 24, 32, 40, 64, 80, 150] {
+            let disk = small_log(5);
+            let name = segments(&disk)[0].clone();
+            let at = frame_of(number);
+            flip(&*file(&disk, &name), at + byte);
+            let before = contents(&*file(&disk, &name));
+            let text = refusal(&disk);
+            assert!(text.contains(&name) && text.contains(&format!("at byte {at}")), "{text}");
+            assert!(text.contains("replace this replica"), "{text}");
+            assert_eq!(contents(&*file(&disk, &name)), before, "a refusal touches nothing");
+        }
+    }
+}
+
+#[test]
+fn flipped_bit_in_an_earlier_segment_is_refused() {
+    let disk = MemoryDisk::new();
+    stretch(&*open(&disk).group(0), 100, 500);
+    let names = segments(&disk);
+    // The last frame of the first segment: only the next segment proves that it was synced.
+    let first = file(&disk, &names[0]);
+    let bytes = contents(&*first);
+    let last = (0..bytes.len()).step_by(512).rfind(|at| bytes[*at..].starts_with(b"LBFR")).unwrap();
+    flip(&*first, last as u64 + 100);
+    let text = refusal(&disk);
+    assert!(text.contains(&names[0]) && text.contains("segment behind it"), "{text}");
+}
+
+#[test]
+fn frame_of_a_cut_tail_never_comes_back() {
+    let disk = small_log(2);
+    let log = open(&disk);
+    let group = log.group(0);
+    // Three frames that are written, but not synced: nobody was told of them.
+    for number in [0, 1, 2] {
+        group.purge(id(1, number)).unwrap();
+    }
+    // The first of them is lost in the crash, the other two reach the disk.
+    let mut asked = 0;
+    disk.crash_keeping(&mut || {
+        asked += 1;
+        asked > 1
+    });
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().purged, None, "what stands behind a lost frame is lost with it");
+    group.save_committed(None).unwrap();
+    group.append(vec![commands(1, 3, 3, 1, 10)], ignore()).unwrap();
+    disk.crash();
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().purged, None, "a frame of the cut tail came back behind the new one");
+    assert_eq!(group.state().last, Some(id(1, 3)));
+}
+
+#[test]
+fn missing_segments_are_noticed() {
+    let disk = MemoryDisk::new();
+    stretch(&*open(&disk).group(0), 100, 500);
+    let names = segments(&disk);
+    let middle = Path::new(DIR).join(&names[2]);
+    let aside = Path::new(DIR).join("0000000000009999.segment");
+    disk.rename(&middle, &aside).unwrap();
+    let text = refusal(&disk);
+    assert!(text.contains(&names[2]) && text.contains("missing"), "{text}");
+    disk.rename(&aside, &middle).unwrap();
+    open(&disk);
+    disk.remove(&Path::new(DIR).join(&names[0])).unwrap();
+    let text = refusal(&disk);
+    assert!(text.contains("earlier segments are missing"), "{text}");
+}
+
+#[test]
+fn swapped_and_foreign_files_are_refused() {
+    let disk = MemoryDisk::new();
+    stretch(&*open(&disk).group(0), 100, 500);
+    let names = segments(&disk);
+    let path = |at: usize| Path::new(DIR).join(&names[at]);
+    let aside = Path::new("/data/aside");
+    disk.rename(&path(1), aside).unwrap();
+    disk.rename(&path(2), &path(1)).unwrap();
+    disk.rename(aside, &path(2)).unwrap();
+    assert!(refusal(&disk).contains("swapped"));
+
+    let other = MemoryDisk::new();
+    stretch(&*open(&other).group(0), 100, 500);
+    let theirs = contents(&*file(&other, &names[1]));
+    file(&other, &names[1]).write_at(0, &theirs).unwrap();
+    file(&other, &names[0]).write_at(0, &contents(&*file(&small_log(1), &names[0]))).unwrap();
+    assert!(refusal(&other).contains("another log"));
+
+    let stray = small_log(1);
+    stray.create(&Path::new(DIR).join("notes.txt")).unwrap();
+    assert!(refusal(&stray).contains("notes.txt"));
+
+    let text = small_log(1);
+    file(&text, &names[0]).write_at(0, b"Dear diary, today I had a log").unwrap();
+    assert!(refusal(&text).contains("no segment of a log"));
+
+    let newer = small_log(1);
+    file(&newer, &names[0]).write_at(8, &[2]).unwrap();
+    assert!(refusal(&newer).contains("upgrade this node"));
+}
+
+#[test]
+fn crash_at_every_step_of_making_a_segment_loses_nothing() {
+    use lovebird_storage::disk::Fault;
+    for fault in [Fault::Create, Fault::Write, Fault::Sync, Fault::SyncDir] {
+        for keep in [true, false] {
+            let disk = MemoryDisk::new();
+            let log = open(&disk);
+            let group = log.group(0);
+            stretch(&*group, 20, 10);
+            let entries = group.read(0..99, usize::MAX).unwrap();
+            disk.fail(fault, 1, std::io::ErrorKind::Other);
+            group
+                .append(vec![commands(1, 21, 21, 1, 20_000)], Box::new(|end| assert!(end.is_err())))
+                .unwrap();
+            disk.crash_keeping(&mut || keep);
+            let group = open(&disk).group(0);
+            assert_eq!(group.read(0..99, usize::MAX).unwrap(), entries, "{fault:?}");
+            group.append(vec![commands(1, 21, 21, 1, 20_000)], ignore()).unwrap();
+            disk.crash();
+            assert_eq!(open(&disk).group(0).state().last, Some(id(1, 21)), "{fault:?}");
+        }
+    }
+}
+
+#[test]
+fn log_that_is_gone_is_not_made_anew_where_one_must_be() {
+    let disk = MemoryDisk::new();
+    let options = Options { missing: Missing::Refuse, ..options() };
+    let opened = Log::open(Arc::new(disk.clone()), Path::new(DIR), &options);
+    assert!(opened.unwrap_err().to_string().contains("there is no log"));
+}

@@ -1,0 +1,102 @@
+//! What gathers while a batch is under way travels as one entry, and an entry is the same bytes everywhere.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod in_process;
+
+use in_process::Cluster;
+use lovebird::{Context, Options, StateMachine};
+use lovebird_core::entry::{Entry, EntryKind, encode_entries};
+
+#[derive(Default)]
+struct Sum(u64);
+
+impl StateMachine for Sum {
+    type Command = u64;
+    type Reply = u64;
+    type Query = ();
+    type Answer = u64;
+    type Snapshot = u64;
+
+    fn apply(&mut self, _: &Context, add: u64) -> u64 {
+        self.0 += add;
+        self.0
+    }
+
+    fn query(&self, _: ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> u64 {
+        self.0
+    }
+
+    fn restore(&mut self, snapshot: u64) {
+        self.0 = snapshot;
+    }
+}
+
+const CALLERS: u64 = 256;
+const COMMANDS: u64 = 20;
+
+/// Many callers on one handle at node `id`; every reply must be the sum at its own log index.
+async fn propose_from_many(cluster: &Cluster<Sum>, id: u64) {
+    let client = cluster.node(id).client();
+    let callers = (0..CALLERS).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let mut last = 0;
+            for _ in 0..COMMANDS {
+                let committed = client.propose(1).await.unwrap();
+                assert_eq!(
+                    committed.reply, committed.index,
+                    "each command adds 1, so the sum is the log index"
+                );
+                assert!(committed.index > last);
+                last = committed.index;
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await.unwrap();
+    }
+}
+
+fn entries(cluster: &Cluster<Sum>, id: u64) -> Vec<Entry> {
+    cluster.log(id).read(0..u64::MAX, usize::MAX).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_share_entries_and_all_disks_hold_the_same_bytes() {
+    let mut cluster = Cluster::<Sum>::start(3, Options::default()).await;
+    let leader = cluster.leader().await;
+    let follower = leader % 3 + 1;
+    for id in [leader, follower] {
+        let before = entries(&cluster, leader).len();
+        propose_from_many(&cluster, id).await;
+        let commands: Vec<Entry> = entries(&cluster, leader)
+            .into_iter()
+            .skip(before)
+            .filter(|entry| entry.header.kind == EntryKind::Commands)
+            .collect();
+        let records: u64 = commands.iter().map(|entry| u64::from(entry.header.record_count)).sum();
+        let average = records / commands.len() as u64;
+        println!("through node {id} (leader {leader}): {records} records in {} entries", commands.len());
+        assert_eq!(records, CALLERS * COMMANDS);
+        assert!(average >= 10, "{records} records came in {} entries", commands.len());
+    }
+    cluster.applied(2 * CALLERS * COMMANDS).await;
+    // Only a restart shows what is on the disk and not merely in memory.
+    let expected = encode_entries(&entries(&cluster, leader));
+    cluster.stop_all().await;
+    for id in 1..=3 {
+        cluster.restart(id).await;
+        let held = encode_entries(&entries(&cluster, id));
+        // A new leadership may have begun meanwhile: what was there must be there unchanged.
+        assert_eq!(
+            &held[..expected.len()],
+            &expected[..],
+            "node {id} holds other bytes than node {leader} did"
+        );
+    }
+    cluster.stop_all().await;
+}
