@@ -50,9 +50,8 @@ impl Formation {
         self.log.state().last.is_some()
     }
 
-    /// Answers a node that presents itself.
-    pub(crate) fn answer(&self, hello: &Hello, known_as: Option<RaftId>) -> HelloReply {
-        let formed = self.is_formed();
+    /// Answers a node that presents itself. `known_as` is no older than `formed`.
+    pub(crate) fn answer(&self, hello: &Hello, formed: bool, known_as: Option<RaftId>) -> HelloReply {
         if !formed && hello.cluster == self.identity.cluster {
             let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
             presented.insert(hello.from.node, hello.from.incarnation);
@@ -86,10 +85,9 @@ impl Formation {
 
     /// Asks every other initial member once. Gives the answers, or why this node must not start.
     pub(crate) async fn ask(&self, peers: &Peers) -> Result<Vec<HelloReply>, StartError> {
-        let hello = Hello { cluster: self.identity.cluster, from: self.identity.id };
         let others = peers.given().iter().filter(|(id, _)| **id != self.identity.id.node);
         let calls = others.map(|(id, address)| {
-            let (endpoint, hello) = (peers.endpoint(address), hello.clone());
+            let (endpoint, hello) = (peers.endpoint(address), peers.hello());
             async move { (*id, runtime::timeout(ANSWER, endpoint.hello(hello)).await) }
         });
         let mut answers = Vec::new();

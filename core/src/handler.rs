@@ -137,8 +137,10 @@ impl Endpoint for Handler {
 
     async fn hello(&self, hello: Hello) -> TransportResult<HelloReply> {
         self.running()?;
-        let known_as = self.consensus.membership().find(hello.from.node);
-        Ok(self.formation.answer(&hello, known_as))
+        // In this order: whoever is told that the cluster is formed is told of the membership that formed it, too.
+        let formed = self.formation.is_formed();
+        let membership = self.consensus.membership_now().await.map_err(TransportError::Refused)?;
+        Ok(self.formation.answer(&hello, formed, membership.find(hello.from.node)))
     }
 
     async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::identity::{ClusterId, GroupId, NodeId, RaftId};
-use crate::transport::{Endpoint, Route, Transport};
+use crate::transport::{Endpoint, Hello, Route, Transport};
 
 /// Finds the way to a node.
 ///
@@ -37,6 +37,11 @@ impl Peers {
     /// What this node writes on a message to `to`.
     pub(crate) fn route(&self, to: RaftId) -> Route {
         Route { cluster: self.cluster, group: self.group, from: self.local, to }
+    }
+
+    /// How this node presents itself.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello { cluster: self.cluster, from: self.local }
     }
 
     /// The members that this node was started with, and their addresses.

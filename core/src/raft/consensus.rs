@@ -142,7 +142,7 @@ impl Consensus {
         replica: Arc<Replica>,
     ) -> Result<Self, StartError> {
         let id = peers.local();
-        let network = Network { peers, stall: config.stall() };
+        let network = Network::new(peers, config.stall());
         let machine = MachineAdapter::new(replica, snapshots, log.clone());
         let config = Arc::new(config.to_raft(cluster_name)?);
         let raft = Raft::new(id, config, network, LogAdapter::new(log, group), machine)
@@ -190,6 +190,14 @@ impl Consensus {
     /// A view of the leadership that can be waited on.
     pub(crate) fn watch(&self) -> LeadershipWatch {
         LeadershipWatch(self.raft.server_metrics())
+    }
+
+    /// The members as of everything that the log holds at this moment. Waits for consensus to finish what it is doing,
+    /// where [`Consensus::membership`] may lag behind the log for an instant.
+    pub(crate) async fn membership_now(&self) -> Result<Membership, String> {
+        let effective = self.raft.with_raft_state(|state| state.membership_state.effective().clone());
+        let effective = effective.await.map_err(|e| e.to_string())?;
+        Ok(from_raft_membership(effective.membership()))
     }
 
     /// The members, as the log says.

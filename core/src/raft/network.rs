@@ -3,11 +3,20 @@
 //! A lost answer must never wedge replication, so every call and every stream here ends by itself: a call after its time to
 //! live, a stream when something is under way on it and nothing has come back for `stall`. `stall` lies above the
 //! worst sync of a healthy disk; openraft's own figure for appends, the heartbeat interval, would make streams flap.
+//!
+//! # A leader that can send but not receive
+//!
+//! openraft holds back the heartbeats of a leader that no quorum answers, so that its followers can elect another. It does
+//! not hold back what it still has to replicate: those appends are sent again and again, reach the followers, and keep
+//! them from electing anybody for as long as there is one unacknowledged entry. So whenever appends to a peer have failed,
+//! nothing more is appended there before the peer has answered a [`Hello`](crate::transport::Hello), which keeps nobody waiting. The story is told by
+//! `a_leader_that_can_send_but_not_receive_makes_way` in `tests/one_way.rs`.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, select};
@@ -42,8 +51,16 @@ const CHUNKS_AHEAD: usize = 4;
 
 /// Makes connections to peers.
 pub(crate) struct Network {
-    pub(crate) peers: Arc<Peers>,
-    pub(crate) stall: Duration,
+    peers: Arc<Peers>,
+    stall: Duration,
+    /// Whether appends to a peer have failed since it last answered; all connections to it share it.
+    suspects: BTreeMap<RaftId, Arc<AtomicBool>>,
+}
+
+impl Network {
+    pub(crate) fn new(peers: Arc<Peers>, stall: Duration) -> Self {
+        Network { peers, stall, suspects: BTreeMap::new() }
+    }
 }
 
 /// One peer, as one of openraft's tasks sees it.
@@ -52,6 +69,7 @@ pub(crate) struct Connection {
     target: RaftId,
     endpoint: Arc<dyn Endpoint>,
     stall: Duration,
+    suspect: Arc<AtomicBool>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -64,6 +82,7 @@ impl RaftNetworkFactory<Types> for Network {
             target,
             endpoint: self.peers.endpoint(&address),
             stall: self.stall,
+            suspect: self.suspects.entry(target).or_default().clone(),
         }
     }
 }
@@ -95,6 +114,24 @@ impl Connection {
             Ok(Err(error)) => Err(self.error(error)),
             Err(_) => Err(self.timeout(action, ttl)),
         }
+    }
+
+    /// Opens an append stream, if the peer is known to answer.
+    async fn open(
+        &self,
+        requests: BoxStream<'static, AppendRequest>,
+    ) -> Result<Replies<AppendReply>, RPCError<Types>> {
+        if self.suspect.load(Ordering::Relaxed) {
+            let hello = self.endpoint.hello(self.peers.hello());
+            self.call(RPCTypes::AppendEntries, self.stall, hello).await?;
+            self.suspect.store(false, Ordering::Relaxed);
+        }
+        let opening = self.endpoint.append(self.peers.route(self.target), requests);
+        let opened = self.call(RPCTypes::AppendEntries, self.stall, opening).await;
+        if opened.is_err() {
+            self.suspect.store(true, Ordering::Relaxed);
+        }
+        opened
     }
 
     async fn send_snapshot(
@@ -183,6 +220,14 @@ struct Watched<'a> {
 
 impl Watched<'_> {
     async fn next(&mut self) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
+        let next = self.wait().await;
+        if matches!(next, Some(Err(_))) {
+            self.connection.suspect.store(true, Ordering::Relaxed);
+        }
+        next
+    }
+
+    async fn wait(&mut self) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
         let stall = self.connection.stall;
         while !self.ended {
             let under_way = self.sent.load(Ordering::Relaxed) > self.received;
@@ -244,9 +289,7 @@ impl RaftNetworkV2<Types> for Connection {
                     to_append_request(request)
                 })
                 .boxed();
-            let route = connection.peers.route(connection.target);
-            let opening = connection.endpoint.append(route, requests);
-            let replies = connection.call(RPCTypes::AppendEntries, connection.stall, opening).await?;
+            let replies = connection.open(requests).await?;
             let watched = Watched { connection, replies, sent, received: 0, ended: false };
             let replies = stream::unfold(watched, async |mut watched: Watched<'s>| {
                 watched.next().await.map(|reply| (reply, watched))
