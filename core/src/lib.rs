@@ -35,36 +35,36 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 // What users implement and are given.
-pub mod codec;
-pub mod context;
-pub mod error;
 pub mod state_machine;
+pub mod context;
+pub mod codec;
+pub mod error;
 
 // What the log, the wire and the disks hold.
-pub mod entry;
-pub mod fence;
 pub mod identity;
 pub mod record;
+pub mod entry;
+pub mod fence;
 pub mod reply;
 
 // The seams.
-pub mod log_store;
 pub mod runtime;
+pub mod log_store;
 pub mod snapshot_store;
 pub mod transport;
 
 // The life of a command.
-mod apply;
 pub mod client;
-mod courier;
+pub mod node;
 mod handler;
 mod intake;
-mod machine;
-pub mod node;
-mod progress;
-mod propose;
 mod queue;
+mod courier;
+mod propose;
 mod raft;
+mod apply;
+mod machine;
+mod progress;
 mod read;
 mod snapshot;
 

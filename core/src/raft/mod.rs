@@ -22,11 +22,11 @@
 //! - Storage errors surface as fatal errors or panics of openraft's task: [`crate::node`] asks the log and the replica for
 //!   the cause first.
 
+mod types;
 mod consensus;
 mod log;
-mod machine;
 mod network;
-mod types;
+mod machine;
 
 pub(crate) use consensus::{
     Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed,
