@@ -42,8 +42,8 @@ impl MemoryStorage {
         &self.0
     }
 
-    /// Opens log and snapshots of one group, as a node does when it starts. What was opened before must have been dropped,
-    /// or the disk have crashed.
+    /// Opens log and snapshots of one group, as a node does when it starts. What was opened before, of any group, must have
+    /// been dropped, or the disk have crashed.
     ///
     /// Everything happens on the caller's thread: when `append` returns, the entries are durable.
     ///
@@ -51,7 +51,7 @@ impl MemoryStorage {
     /// Those of the engine.
     pub fn open(&self, group: GroupId) -> io::Result<(Arc<dyn LogStore>, Arc<dyn SnapshotStore>)> {
         let options = Options { drive: Drive::InPlace, segment_bytes: 1 << 20, ..Options::default() };
-        let disk = Arc::new(self.0.clone());
+        let disk = Arc::new(self.0.mount());
         let log = Log::open(disk.clone(), Path::new("/log"), &options)?;
         let snapshots = SnapshotDirectory::open(disk, Path::new("/snapshots"), group)?;
         Ok((log.group(group), snapshots))

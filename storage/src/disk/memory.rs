@@ -41,7 +41,7 @@ pub enum Call {
 pub enum Fault {
     /// [`DiskFile::write_at`].
     Write,
-    /// [`DiskFile::sync_data`]. What was not synced is then lost at the next crash, whatever is synced later.
+    /// [`DiskFile::sync_data`]. Later syncs take what was to be synced for clean, though it may not have reached the disk.
     Sync,
     /// [`Disk::rename`].
     Rename,
@@ -54,8 +54,15 @@ pub enum Fault {
 }
 
 /// A disk in memory. Clones are the same disk.
+///
+/// What uses the disk and is to die in a crash of its machine, as an engine does, is given [`MemoryDisk::mount`]; the one
+/// who makes it crash keeps the disk itself.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub struct MemoryDisk {
+    shared: Arc<Mutex<State>>,
+    /// The generation that this handle dies with; none for the one who stands outside of the machine.
+    mounted: Option<u64>,
+}
 
 type Sector = [u8; SECTOR_BYTES];
 
@@ -113,6 +120,8 @@ struct File {
     durable_sectors: BTreeMap<u64, Sector>,
     durable_bytes: u64,
     dirty: BTreeSet<u64>,
+    /// A sync of these failed: later syncs take them for clean, and whether they reached the disk shows in a crash.
+    unknown: BTreeSet<u64>,
 }
 
 impl File {
@@ -126,6 +135,7 @@ impl File {
             let sector = self.sectors.entry(number).or_insert([0; SECTOR_BYTES]);
             sector[within..within + part].copy_from_slice(&bytes[done..done + part]);
             self.dirty.insert(number);
+            self.unknown.remove(&number);
             done += part;
         }
         self.bytes = self.bytes.max(offset + bytes.len() as u64);
@@ -175,7 +185,9 @@ impl File {
         if self.bytes != self.durable_bytes && keep() {
             self.durable_bytes = self.bytes;
         }
-        for number in std::mem::take(&mut self.dirty) {
+        let mut unsynced = std::mem::take(&mut self.dirty);
+        unsynced.append(&mut self.unknown);
+        for number in unsynced {
             if keep() {
                 match self.sectors.get(&number) {
                     Some(sector) => self.durable_sectors.insert(number, *sector),
@@ -227,7 +239,22 @@ impl MemoryDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        crate::sync::lock(&self.0)
+        crate::sync::lock(&self.shared)
+    }
+
+    /// The disk as the machine has it that runs now: after the next crash nothing works through it any more.
+    pub fn mount(&self) -> MemoryDisk {
+        let generation = self.state().generation;
+        MemoryDisk { shared: self.shared.clone(), mounted: Some(generation) }
+    }
+
+    /// For the calls of a machine, which a crash has ended.
+    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        if self.mounted.is_some_and(|generation| generation != state.generation) {
+            return Err(io::Error::other("the machine has crashed"));
+        }
+        Ok(state)
     }
 
     /// Begins to record calls.
@@ -285,7 +312,7 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Create(path.into()));
         state.fault(Fault::Create)?;
         if state.names.contains_key(path) {
@@ -302,18 +329,18 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.state();
+        let state = self.alive()?;
         let file = *state.names.get(path).ok_or_else(|| error_at(path, io::ErrorKind::NotFound))?;
         Ok(state.handle(self, path, file))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        let state = self.state();
+        let state = self.alive()?;
         Ok(state.names.contains_key(path) || state.dirs.contains(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let state = self.alive()?;
         if !state.dirs.contains(dir) {
             return Err(error_at(dir, io::ErrorKind::NotFound));
         }
@@ -327,7 +354,7 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Rename(from.into(), to.into()));
         state.fault(Fault::Rename)?;
         if !state.names.contains_key(from) {
@@ -338,7 +365,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Remove(path.into()));
         state.fault(Fault::Remove)?;
         if !state.names.contains_key(path) {
@@ -349,7 +376,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         let inside: Vec<PathBuf> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
         for path in inside {
             state.change_name(NameChange::Unlink(path));
@@ -359,13 +386,13 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.dirs.extend(dir.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::SyncDir(dir.into()));
         state.fault(Fault::SyncDir)?;
         let (ours, others) =
@@ -382,7 +409,7 @@ impl Disk for MemoryDisk {
         if !self.exists(path)? {
             self.create(path)?;
         }
-        let mut state = self.state();
+        let mut state = self.alive()?;
         if !state.locks.insert(path.into()) {
             return Err(error_at(path, io::ErrorKind::WouldBlock));
         }
@@ -446,8 +473,10 @@ impl DiskFile for MemoryFile {
         self.with(|state| {
             state.note(Call::Sync(self.path.clone()));
             if let Err(e) = state.fault(Fault::Sync) {
-                // As Linux does: the pages count as clean from now on, though they never reached the disk.
-                self.file(state).dirty.clear();
+                // As Linux does: the pages count as clean from now on, whether they reached the disk or not.
+                let file = self.file(state);
+                let mut dirty = std::mem::take(&mut file.dirty);
+                file.unknown.append(&mut dirty);
                 return Err(e);
             }
             self.file(state).sync();

@@ -3,6 +3,7 @@
 
 mod failing;
 mod opening;
+mod model;
 mod reading;
 mod support;
 mod writing;
