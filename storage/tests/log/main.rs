@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod failing;
-mod opening;
 mod model;
+mod opening;
 mod reading;
 mod support;
 mod writing;

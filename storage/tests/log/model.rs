@@ -242,7 +242,10 @@ impl Test {
             let acknowledged = *group.acknowledged.lock().unwrap();
             let version = group.versions[acknowledged..].iter().rposition(|version| *version == found);
             let Some(version) = version else {
-                panic!("group {number} is {found:#?}, which is none of {:#?}", &group.versions[acknowledged..]);
+                panic!(
+                    "group {number} is {found:#?}, which is none of {:#?}",
+                    &group.versions[acknowledged..]
+                );
             };
             group.versions.truncate(acknowledged + version + 1);
             *group.acknowledged.lock().unwrap() = acknowledged + version;
@@ -257,7 +260,10 @@ impl Test {
             assert_eq!(Model::of(&*log), model);
             let state = log.state();
             assert_eq!(state.last, model.last());
-            assert_eq!((state.first_index, state.last_index), (model.base().last_index + 1, model.end().last_index));
+            assert_eq!(
+                (state.first_index, state.last_index),
+                (model.base().last_index + 1, model.end().last_index)
+            );
             for (at, numbering) in model.numberings().into_iter().enumerate() {
                 assert_eq!(log.numbering_at(model.entries[at].header.number), Some(numbering));
             }
@@ -282,7 +288,7 @@ fn next_entry(model: &Model, term: u64, kind: u8) -> Entry {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn log_is_always_a_prefix_that_holds_what_was_acknowledged(acts in acts()) {
