@@ -1,7 +1,7 @@
 //! The client: a handle to propose commands and ask queries, typed at the edge and bytes inside.
 //!
 //! Clones share one queue and one stream: what many callers propose while a batch is under way travels as the next one. A
-//! handle from [`crate::node::Node::client`] goes through that node's own queue; one from [`Client::connect`] travels to
+//! handle from [`crate::node::Node::client`] goes through that node's own queue; one from [`Client::over`] travels to
 //! any of the nodes it was given, and on to the leader from there.
 //!
 //! Until sessions exist, a command whose outcome is unknown must not be proposed again blindly: it may be carried out twice.

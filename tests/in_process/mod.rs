@@ -1,4 +1,5 @@
 //! Nodes within the test's own process, over real sockets and real disks, whose logs the test can read.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
