@@ -60,7 +60,8 @@ pub struct Options {
     pub keep_records: u64,
     /// How often a leader shows that it is there.
     pub heartbeat: Duration,
-    /// How long a follower waits for it at least; by chance up to twice as long.
+    /// How long a follower waits for it at least; by chance up to twice as long. Must be longer than the heartbeat, and
+    /// should be several times as long.
     pub election: Duration,
 }
 

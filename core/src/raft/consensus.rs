@@ -44,7 +44,7 @@ use crate::transport::{
 pub(crate) struct ConsensusConfig {
     /// How often a leader shows that it is there.
     pub(crate) heartbeat: Duration,
-    /// How long a follower waits for it at least; by chance up to twice as long.
+    /// How long a leader that is not heard from is certain to be left alone; twice that later another one stands.
     pub(crate) election: Duration,
 }
 
@@ -56,16 +56,19 @@ impl ConsensusConfig {
 
     fn to_raft(self, cluster: String) -> Result<Config, StartError> {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        let election = millis(self.election);
+        let (heartbeat, election) = (millis(self.heartbeat), millis(self.election));
         let config = Config {
             cluster_name: cluster,
-            heartbeat_interval: millis(self.heartbeat),
-            election_timeout_min: election,
-            election_timeout_max: election * 2,
+            heartbeat_interval: heartbeat,
+            // A follower of openraft waits for the leader's lease, which is `election_timeout_max`, and then for a random
+            // time between the two: all in all, one and a half times `election`, and by chance up to twice. The lower one
+            // is also how long openraft waits for a vote, which takes a sync on the other side.
+            election_timeout_min: (election / 2).max(heartbeat + 1),
+            election_timeout_max: election,
             enable_pre_vote: Some(true),
             enable_leader_restore: Some(false),
-            // At least the leader's lease and the longest election timeout, both at most twice the shortest.
-            quorum_loss_probe_interval: Some(election * 4),
+            // The least that openraft accepts: the lease and the longest election timeout.
+            quorum_loss_probe_interval: Some(election * 2),
             install_snapshot_timeout: millis(self.stall()),
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,
