@@ -209,6 +209,8 @@ impl<S: StateMachine> Client<S> {
                     return Err(QueryError::Codec { reason });
                 }
                 Ok(Ok(QueryReply::Failed { reason, malformed: false })) => {
+                    // Its time is over, but the next query need not wait for a node that is cut off.
+                    self.shared.nodes.try_next();
                     return Err(QueryError::Unavailable { reason });
                 }
                 // Asking again is harmless, so another node gets its chance.
@@ -243,7 +245,11 @@ async fn carry(queue: Arc<Queue>, nodes: Arc<Nodes>) {
         let open = ProposeOpen { group: 0, forwarded: false };
         match deliver(&endpoint, open, &queue, OPENING, std::future::pending()).await {
             End::Told => {}
-            End::Refused => runtime::sleep(PAUSE).await,
+            // It can be reached, but does not get anything to a leader: it may be cut off from the others.
+            End::Refused => {
+                nodes.try_next();
+                runtime::sleep(PAUSE).await;
+            }
             End::Broken(error) => {
                 tracing::debug!(%error, "tries another node");
                 nodes.try_next();

@@ -238,14 +238,25 @@ fn check(identity: &Identity, members: &BTreeMap<NodeId, String>) -> Result<(), 
     Ok(())
 }
 
-/// Waits for consensus to stop, and finds out why.
+/// Waits for consensus to stop, and finds out why; or for any other part to break, and stops consensus. A node that has
+/// stopped must not go on to lead: it would answer nobody, and keep the others from electing one that does.
 async fn watch(consensus: Consensus, log: Arc<dyn LogStore>, stop: Arc<Stop>, queue: Arc<Queue>) {
-    let fatal = consensus.stopped().await;
-    // openraft only knows that something failed; the log knows what. A panic of the state machine is already recorded.
-    let reason = match log.failure() {
-        Some(failure) => Stopped::Storage(failure),
-        None => Stopped::Internal(fatal),
+    let reason = tokio::select! {
+        biased;
+        reason = stop.wait() => reason,
+        fatal = consensus.stopped() => {
+            // openraft only knows that something failed; the log knows what. A panic of the state machine is already
+            // recorded.
+            let reason = match log.failure() {
+                Some(failure) => Stopped::Storage(failure),
+                None => Stopped::Internal(fatal),
+            };
+            stop.set(reason.clone());
+            reason
+        }
     };
-    stop.set(reason);
     queue.close("the node has stopped");
+    if reason != Stopped::Shutdown {
+        consensus.shutdown().await;
+    }
 }
