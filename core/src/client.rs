@@ -115,7 +115,9 @@ impl<S: StateMachine> Client<S> {
     }
 
     /// A handle that reaches the nodes at `addresses` by `transport`. It connects when it is first used, and goes on to the
-    /// next node when one cannot be reached.
+    /// next node when one cannot be reached, or gets nothing to a leader.
+    ///
+    /// Must be called within the runtime.
     ///
     /// # Panics
     /// If there is no address.
@@ -186,6 +188,10 @@ impl<S: StateMachine> Client<S> {
     }
 
     /// Asks a question about the state.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if no node could answer as freshly as was asked before the timeout,
+    /// [`QueryError::Codec`] if client and replica disagree on the types.
     pub async fn query(&self, query: S::Query, read: Read) -> Result<Answered<S::Answer>, QueryError> {
         let query = Bincode::encode(&query).map_err(|e| QueryError::Codec { reason: e.to_string() })?;
         let query = Bytes::from(query);

@@ -110,6 +110,10 @@ impl<S: StateMachine> Node<S> {
     /// Puts a node together and starts it. It takes no part in a cluster before [`Node::join`].
     ///
     /// Must be called within the runtime, and in the simulator within the node's own task: what it starts belongs there.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] if identity, members and options do not fit together, [`StartError::Storage`] if log or
+    /// snapshots cannot be read or contradict each other.
     pub async fn open(machine: S, parts: Parts, options: Options) -> Result<Self, StartError> {
         let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
         check(&identity, &members)?;
@@ -174,7 +178,8 @@ impl<S: StateMachine> Node<S> {
     /// was asked once; forming goes on in the background.
     ///
     /// # Errors
-    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`].
+    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`]. What is learned only
+    /// later stops the node instead, with [`Stopped::Refused`].
     pub async fn join(&self) -> Result<(), StartError> {
         let Inner { formation, peers, consensus, stop, .. } = &*self.inner;
         formation.ask(peers).await?;
