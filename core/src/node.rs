@@ -202,6 +202,12 @@ impl<S: StateMachine> Node<S> {
         self.inner.tasks.lock().expect("no code panics while it holds this lock").push(task);
     }
 
+    /// Stops the node because something that was wired to it has broken, its listening socket for example. `reason` is a
+    /// sentence, for [`Node::stopped`].
+    pub fn fail(&self, reason: impl Into<String>) {
+        self.inner.stop.set(Stopped::Internal(reason.into()));
+    }
+
     /// What the node knows of itself.
     pub fn status(&self) -> Status {
         self.inner.handler.status_now()

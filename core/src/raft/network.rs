@@ -169,11 +169,17 @@ impl Connection {
                 begun = true;
                 sent = received;
             }
-            while sent < offer.id.length && sent - received < (CHUNKS_AHEAD * CHUNK_BYTES) as u64 {
+            while sent < offer.id.length
+                && sent.saturating_sub(received) < (CHUNKS_AHEAD * CHUNK_BYTES) as u64
+            {
                 let reader = file.clone();
                 let bytes = runtime::blocking(move || reader.read_raw(sent, CHUNK_BYTES))
                     .await
                     .map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+                if bytes.is_empty() {
+                    let text = format!("the snapshot file ends at byte {sent} of {}", offer.id.length);
+                    return Err(RPCError::Network(NetworkError::from_string(text)));
+                }
                 let next = sent + bytes.len() as u64;
                 let chunk = SnapshotChunk { offset: sent, bytes };
                 if let Some(chunks) = &chunks
