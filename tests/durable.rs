@@ -3,16 +3,20 @@
 //! `kill -9` cannot tell, since what was written and not synced survives it in the system's memory. So this disk has a gate.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod in_process;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use lovebird::{Context, Node, Options, Read, StateMachine};
+use in_process::Sum;
+use lovebird::{Node, Options, ProposeError, Read, Stopped};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::node::Parts;
 use lovebird_storage::disk::DiskLock;
+use lovebird_storage::disk::Fault;
 use lovebird_storage::{Disk, DiskFile, Log, LogOptions, MemoryDisk, SnapshotDirectory};
 use lovebird_transport::MemoryNetwork;
 
@@ -123,36 +127,8 @@ impl DiskFile for GatedFile {
     }
 }
 
-#[derive(Default)]
-struct Sum(u64);
-
-impl StateMachine for Sum {
-    type Command = u64;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Snapshot = u64;
-
-    fn apply(&mut self, _: &Context, add: u64) -> u64 {
-        self.0 += add;
-        self.0
-    }
-
-    fn query(&self, _: ()) -> u64 {
-        self.0
-    }
-
-    fn snapshot(&self) -> u64 {
-        self.0
-    }
-
-    fn restore(&mut self, snapshot: u64) {
-        self.0 = snapshot;
-    }
-}
-
-async fn start(network: &MemoryNetwork, id: u64, size: u64, gate: &Gate) -> Node<Sum> {
-    let disk = Arc::new(GatedDisk(MemoryDisk::new(), gate.clone()));
+async fn start(network: &MemoryNetwork, id: u64, size: u64, disk: &MemoryDisk, gate: &Gate) -> Node<Sum> {
+    let disk = Arc::new(GatedDisk(disk.clone(), gate.clone()));
     let address = |id: u64| format!("node-{id}");
     let initial_members: BTreeSet<u64> = (1..=size).collect();
     let log = Log::open(disk.clone(), Path::new("log"), &LogOptions::default()).unwrap();
@@ -189,7 +165,7 @@ async fn until(condition: impl Fn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answer_waits_for_the_disk_of_one() {
     let gate = Gate::default();
-    let node = start(&MemoryNetwork::new(), 1, 1, &gate).await;
+    let node = start(&MemoryNetwork::new(), 1, 1, &MemoryDisk::new(), &gate).await;
     let client = node.client().with_timeout(Duration::from_secs(60));
     assert_eq!(client.propose(1).await.unwrap().reply, 1);
     gate.set_closed(true);
@@ -214,7 +190,7 @@ async fn the_answer_waits_for_the_disks_of_a_majority() {
     let gates: Vec<Gate> = (0..3).map(|_| Gate::default()).collect();
     let mut nodes = Vec::new();
     for (id, gate) in (1..).zip(&gates) {
-        nodes.push(start(&network, id, 3, gate).await);
+        nodes.push(start(&network, id, 3, &MemoryDisk::new(), gate).await);
     }
     let client = nodes[0].client().with_timeout(Duration::from_secs(60));
     assert_eq!(client.propose(1).await.unwrap().reply, 1);
@@ -236,6 +212,37 @@ async fn the_answer_waits_for_the_disks_of_a_majority() {
     gates[followers[0]].set_closed(false);
     assert_eq!(proposed.await.unwrap().reply, 3);
     gates[followers[1]].set_closed(false);
+    for node in &nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_whose_disk_fails_stops_says_so_and_loses_nothing() {
+    let network = MemoryNetwork::new();
+    let disks: Vec<MemoryDisk> = (0..3).map(|_| MemoryDisk::new()).collect();
+    let mut nodes = Vec::new();
+    for (id, disk) in (1..).zip(&disks) {
+        nodes.push(start(&network, id, 3, disk, &Gate::default()).await);
+    }
+    let client = nodes[0].client().with_timeout(Duration::from_secs(60));
+    assert_eq!(client.propose(1).await.unwrap().reply, 1);
+    let leader = nodes.iter().position(|node| node.status().leader == Some(node.status().id)).unwrap();
+    disks[leader].fail(Fault::Sync, 1, io::ErrorKind::StorageFull);
+    let client = nodes[leader].client().with_timeout(Duration::from_secs(60));
+    let failed = client.propose(2).await;
+    assert!(
+        matches!(failed, Err(ProposeError::Unknown { .. })),
+        "the followers may hold it and the leader does not: {failed:?}"
+    );
+    let stopped = nodes[leader].stopped().await;
+    assert!(matches!(&stopped, Stopped::Storage(text) if text.contains("log")), "{stopped:?}");
+    let refused = client.propose(4).await;
+    assert!(matches!(refused, Err(ProposeError::NotCommitted { .. })), "{refused:?}");
+    // The others go on, with all that was acknowledged, and with what was not or without it.
+    let other = nodes[(leader + 1) % 3].client().with_timeout(Duration::from_secs(60));
+    let sum = other.propose(0).await.unwrap().reply;
+    assert!([1, 3].contains(&sum), "{sum}");
     for node in &nodes {
         node.shutdown().await;
     }

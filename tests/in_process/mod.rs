@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird::{Node, Options, StateMachine};
+use lovebird::{Context, Node, Options, StateMachine};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
@@ -18,6 +18,35 @@ use tokio::net::TcpListener;
 
 /// Longer than anything here should take.
 const LONG: Duration = Duration::from_secs(60);
+
+/// A state machine that adds up.
+#[derive(Default)]
+pub struct Sum(u64);
+
+impl StateMachine for Sum {
+    type Command = u64;
+    type Reply = u64;
+    type Query = ();
+    type Answer = u64;
+    type Snapshot = u64;
+
+    fn apply(&mut self, _: &Context, add: u64) -> u64 {
+        self.0 += add;
+        self.0
+    }
+
+    fn query(&self, _: ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> u64 {
+        self.0
+    }
+
+    fn restore(&mut self, snapshot: u64) {
+        self.0 = snapshot;
+    }
+}
 
 /// A node, and its log.
 pub struct Member<S> {
