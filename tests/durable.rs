@@ -5,19 +5,18 @@
 
 mod in_process;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use in_process::Sum;
+use in_process::{Sum, parts_in_memory, until};
 use lovebird::{Node, Options, ProposeError, Read, Stopped};
-use lovebird_core::identity::{ClusterId, Identity, RaftId};
-use lovebird_core::node::Parts;
+use lovebird_core::identity::RaftId;
 use lovebird_storage::disk::DiskLock;
 use lovebird_storage::disk::Fault;
-use lovebird_storage::{Disk, DiskFile, Log, LogOptions, MemoryDisk, SnapshotDirectory};
+use lovebird_storage::{Disk, DiskFile, MemoryDisk};
 use lovebird_transport::MemoryNetwork;
 
 /// Longer than an acknowledgement takes that does not wait for the disk, by far.
@@ -129,37 +128,12 @@ impl DiskFile for GatedFile {
 
 async fn start(network: &MemoryNetwork, id: u64, size: u64, disk: &MemoryDisk, gate: &Gate) -> Node<Sum> {
     let disk = Arc::new(GatedDisk(disk.clone(), gate.clone()));
-    let address = |id: u64| format!("node-{id}");
-    let initial_members: BTreeSet<u64> = (1..=size).collect();
-    let log = Log::open(disk.clone(), Path::new("log"), &LogOptions::default()).unwrap();
-    let parts = Parts {
-        identity: Identity {
-            cluster: ClusterId::of("gated", &initial_members),
-            cluster_name: "gated".to_owned(),
-            initial_members,
-            id: RaftId::new(id, id),
-            starts: 1,
-        },
-        group: 0,
-        members: (1..=size).map(|id| (id, address(id))).collect::<BTreeMap<_, _>>(),
-        log: log.group(0),
-        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0).unwrap(),
-        transport: Arc::new(network.transport(&address(id))),
-        guard: Box::new(()),
-    };
+    let members: BTreeMap<u64, String> = (1..=size).map(|id| (id, format!("node-{id}"))).collect();
+    let parts = parts_in_memory(network, disk, RaftId::new(id, id), members);
     let node = Node::open(Sum::default(), parts, Options::default()).await.unwrap();
-    network.register(&address(id), node.endpoint());
+    network.register(&format!("node-{id}"), node.endpoint());
     node.join().await.unwrap();
     node
-}
-
-async fn until(condition: impl Fn() -> bool) {
-    let waiting = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("waited in vain");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -173,7 +147,7 @@ async fn the_answer_waits_for_the_disk_of_one() {
     tokio::select! {
         biased;
         early = &mut proposed => panic!("{early:?} before anything was synced"),
-        () = until(|| gate.waiting() > 0) => {}
+        () = until("a sync waits", || (gate.waiting() > 0).then_some(())) => {}
     }
     // The write is out and its sync is held back. Passing time is the story: no answer may come, nor may a reader see it.
     let early = tokio::time::timeout(LONG_ENOUGH, &mut proposed).await;
@@ -204,7 +178,9 @@ async fn the_answer_waits_for_the_disks_of_a_majority() {
     tokio::select! {
         biased;
         early = &mut proposed => panic!("{early:?} before a majority had synced"),
-        () = until(|| followers.iter().all(|follower| gates[*follower].waiting() > 0)) => {}
+        () = until("both syncs wait", || {
+            followers.iter().all(|follower| gates[*follower].waiting() > 0).then_some(())
+        }) => {}
     }
     // The leader holds it durably, both followers have written it, and neither has synced.
     let early = tokio::time::timeout(LONG_ENOUGH, &mut proposed).await;

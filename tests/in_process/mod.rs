@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::runtime;
-use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory};
-use lovebird_transport::{GrpcTransport, serve};
+use lovebird_storage::{Disk, Log, LogOptions, RealDisk, SnapshotDirectory};
+use lovebird_transport::{GrpcTransport, MemoryNetwork, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -164,6 +164,32 @@ impl<S: StateMachine + Default> Cluster<S> {
             self.members.iter().flatten().all(|member| member.node.status().applied >= index).then_some(())
         })
         .await;
+    }
+}
+
+/// What a node is made of whose disk and network are in memory: life `id` of its node, at the first of its starts.
+pub fn parts_in_memory(
+    network: &MemoryNetwork,
+    disk: Arc<dyn Disk>,
+    id: RaftId,
+    members: BTreeMap<u64, String>,
+) -> Parts {
+    let initial_members: BTreeSet<u64> = members.keys().copied().collect();
+    let log = Log::open(disk.clone(), Path::new("log"), &LogOptions::default()).unwrap();
+    Parts {
+        identity: Identity {
+            cluster: ClusterId::of("in memory", &initial_members),
+            cluster_name: "in memory".to_owned(),
+            initial_members,
+            id,
+            starts: 1,
+        },
+        group: 0,
+        log: log.group(0),
+        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0).unwrap(),
+        transport: Arc::new(network.transport(&members[&id.node])),
+        members,
+        guard: Box::new(()),
     }
 }
 
