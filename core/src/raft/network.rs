@@ -49,6 +49,15 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that may be under way: with them a transfer holds a few megabytes, whatever the snapshot's size.
 const CHUNKS_AHEAD: usize = 4;
 
+/// How long to wait before a stream is opened again that could not be opened, doubled with each failure up to [`REOPEN_MOST`].
+///
+/// openraft waits only when it is asked for the first request, which a stream that cannot be opened never does: without this
+/// a leader would try again at once and for ever for as long as a peer is down.
+const REOPEN_LEAST: Duration = Duration::from_millis(20);
+
+/// A peer that is back is replicated to after so long at the latest.
+const REOPEN_MOST: Duration = Duration::from_millis(320);
+
 /// Makes connections to peers.
 pub(crate) struct Network {
     peers: Arc<Peers>,
@@ -70,6 +79,8 @@ pub(crate) struct Connection {
     endpoint: Arc<dyn Endpoint>,
     stall: Duration,
     suspect: Arc<AtomicBool>,
+    /// How many times in a row a stream could not be opened.
+    unopened: u32,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -83,6 +94,7 @@ impl RaftNetworkFactory<Types> for Network {
             endpoint: self.peers.endpoint(&address),
             stall: self.stall,
             suspect: self.suspects.entry(target).or_default().clone(),
+            unopened: 0,
         }
     }
 }
@@ -132,6 +144,30 @@ impl Connection {
             self.suspect.store(true, Ordering::Relaxed);
         }
         opened
+    }
+
+    /// Opens an append stream for openraft's requests.
+    async fn stream<S>(&self, input: S) -> Result<Opened, RPCError<Types>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        let sent = Arc::new(AtomicU64::new(0));
+        let counter = sent.clone();
+        let requests = input
+            .map(move |request| {
+                counter.fetch_add(1, Ordering::Relaxed);
+                to_append_request(request)
+            })
+            .boxed();
+        let replies = self.open(requests).await?;
+        Ok(Opened { replies, sent })
+    }
+
+    /// Waits a while if the last stream could not be opened.
+    async fn wait_to_reopen(&self) {
+        if let Some(doublings) = self.unopened.checked_sub(1) {
+            runtime::sleep((REOPEN_LEAST * (1 << doublings.min(8))).min(REOPEN_MOST)).await;
+        }
     }
 
     async fn send_snapshot(
@@ -209,6 +245,27 @@ fn to_append_result(reply: AppendReply) -> StreamAppendResult<Types> {
     }
 }
 
+/// An append stream that its peer has taken.
+struct Opened {
+    replies: Replies<AppendReply>,
+    /// How many requests have gone out.
+    sent: Arc<AtomicU64>,
+}
+
+impl Opened {
+    fn watched(
+        self,
+        connection: &Connection,
+    ) -> BoxStream<'_, Result<StreamAppendResult<Types>, RPCError<Types>>> {
+        let Opened { replies, sent } = self;
+        let watched = Watched { connection, replies, sent, received: 0, ended: false };
+        stream::unfold(watched, async |mut watched: Watched<'_>| {
+            watched.next().await.map(|reply| (reply, watched))
+        })
+        .boxed()
+    }
+}
+
 /// A stream of replies that ends with a timeout when requests are under way and nothing comes back for `stall`.
 struct Watched<'a> {
     connection: &'a Connection,
@@ -258,10 +315,11 @@ impl RaftNetworkV2<Types> for Connection {
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Types>,
-        option: RPCOption,
+        _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let input = stream::once(async move { request }).boxed();
-        let mut replies = self.stream_append(input, option).await?;
+        // A heartbeat is not held back: it has a time of its own, and is how an idle leader finds out that a peer is back.
+        let mut replies = self.stream(input).await?.watched(self);
         match replies.next().await {
             Some(reply) => reply.map(AppendEntriesResponse::from),
             None => Err(RPCError::Network(NetworkError::from_string("the append stream ended early"))),
@@ -279,22 +337,12 @@ impl RaftNetworkV2<Types> for Connection {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
-        let connection: &'s Connection = self;
+        let connection = self;
         async move {
-            let sent = Arc::new(AtomicU64::new(0));
-            let counter = sent.clone();
-            let requests = input
-                .map(move |request| {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                    to_append_request(request)
-                })
-                .boxed();
-            let replies = connection.open(requests).await?;
-            let watched = Watched { connection, replies, sent, received: 0, ended: false };
-            let replies = stream::unfold(watched, async |mut watched: Watched<'s>| {
-                watched.next().await.map(|reply| (reply, watched))
-            });
-            Ok(replies.boxed())
+            connection.wait_to_reopen().await;
+            let opened = connection.stream(input).await;
+            connection.unopened = opened.as_ref().map_or(connection.unopened.saturating_add(1), |_| 0);
+            Ok(opened?.watched(connection))
         }
         .boxed()
     }
