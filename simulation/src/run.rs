@@ -130,7 +130,13 @@ async fn sleep_until(start: Instant, at: Duration) {
 
 /// Looks at all nodes now and then.
 async fn observe(cluster: Arc<Cluster>, checker: Checker) {
+    let dbg_start = Instant::now();
+    let mut dbg_n = 0;
     loop {
+        dbg_n += 1;
+        if dbg_n % 20 == 0 {
+            eprintln!("DBG {:?} {:?}", dbg_start.until(Instant::now()), cluster.replicas().iter().map(|(i,r)| (*i, r.node.status().role, r.node.status().term, r.node.status().applied)).collect::<Vec<_>>());
+        }
         for (id, replica) in cluster.replicas() {
             let status = replica.node.status();
             if status.role == Role::Leader {

@@ -11,6 +11,7 @@ const SEED_VARIABLE: &str = "LOVEBIRD_SEED";
 #[test]
 fn one_seed() {
     let seed = std::env::var(SEED_VARIABLE).map_or(1, |seed| seed.parse().unwrap());
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).without_time().with_writer(std::io::stderr).init();
     let start = Instant::now();
     let outcome = run(seed);
     println!("{outcome} in {:?}", start.elapsed());
