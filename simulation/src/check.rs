@@ -16,8 +16,8 @@ use crate::counter::{Add, State};
 /// A command's name: its client and its number.
 type Name = (u64, u64);
 
-/// How many violations are told in full; one seed's first few tell the story.
-const TOLD_MAX: usize = 20;
+/// How many violations are kept; a run that breaks everything need not say so for ever.
+const KEPT_MAX: usize = 1000;
 
 /// Listens to one run. Clones are the same.
 #[derive(Clone)]
@@ -76,7 +76,7 @@ impl Seen {
     }
 
     fn demand(&mut self, holds: bool, sentence: impl FnOnce() -> String) {
-        if !holds && self.tally.violations.len() < TOLD_MAX {
+        if !holds && self.tally.violations.len() < KEPT_MAX {
             self.tally.violations.push(sentence());
         }
     }

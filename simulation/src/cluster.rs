@@ -20,8 +20,9 @@ use madsim::runtime::{Handle, NodeHandle};
 use crate::chance::Chance;
 use crate::check::Checker;
 use crate::counter::Counter;
+use crate::mount::Mount;
 use crate::port::Port;
-use crate::schedule::Fault;
+use crate::schedule::{Fault, Survives};
 
 const GROUP: u32 = 0;
 
@@ -52,6 +53,7 @@ struct Stand {
     disk: MemoryDisk,
     seen_through: Arc<dyn Disk>,
     lives: AtomicU64,
+    mount: Mutex<Option<Mount>>,
     running: Mutex<Option<Replica>>,
 }
 
@@ -66,9 +68,28 @@ pub struct Replica {
 
 impl Stand {
     fn running(&self) -> MutexGuard<'_, Option<Replica>> {
-        // Nothing panics while it holds this lock, so what it guards is whole.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
+
+    /// The disk for a life that begins.
+    fn mount(&self) -> Arc<dyn Disk> {
+        let mount = Mount::new(self.seen_through.clone());
+        *lock(&self.mount) = Some(mount.clone());
+        Arc::new(mount)
+    }
+
+    /// The disk after the life that had it. `keep` says which of the unsynced sectors are kept.
+    fn unmount(&self, keep: &mut dyn FnMut() -> bool) {
+        if let Some(mount) = lock(&self.mount).take() {
+            mount.revoke();
+        }
+        self.disk.crash_keeping(keep);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these, so what it guards is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where `id`, a node or a client, is on the network.
@@ -101,6 +122,7 @@ impl Cluster {
                     disk,
                     seen_through,
                     lives: AtomicU64::new(0),
+                    mount: Mutex::default(),
                     running: Mutex::default(),
                 });
                 let (setting, of_node) = (setting.clone(), stand.clone());
@@ -140,8 +162,13 @@ impl Cluster {
         self.setting.checker.fault(fault.kind());
         match fault {
             Fault::Kill { node } => self.kill(*node, &mut || true),
-            Fault::PowerLoss { nodes, salt } => {
-                let mut chance = Chance::new(*salt, 0);
+            Fault::PowerLoss { nodes, survives: Survives::Nothing } => {
+                for node in nodes {
+                    self.kill(*node, &mut || false);
+                }
+            }
+            Fault::PowerLoss { nodes, survives: Survives::Subset(number) } => {
+                let mut chance = Chance::new(*number, 0);
                 for node in nodes {
                     self.kill(*node, &mut || chance.half());
                 }
@@ -178,7 +205,7 @@ impl Cluster {
             return;
         }
         // The disk first: what the node's tasks still hold must not write to it when they are dropped.
-        place.stand.disk.crash_keeping(keep);
+        place.stand.unmount(keep);
         Handle::current().kill(place.handle.id());
         self.setting.network.unregister(&address(id));
         let replica = place.stand.running().take();
@@ -215,7 +242,7 @@ async fn live(setting: Arc<Setting>, stand: Arc<Stand>) {
 async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, StartError> {
     let own = address(stand.id);
     let path = Path::new("/data");
-    let disk = stand.seen_through.clone();
+    let disk = stand.mount();
     let expected = Expected {
         cluster_name: "simulated".to_owned(),
         node: stand.id,

@@ -38,6 +38,8 @@ pub mod schedule;
 #[cfg(madsim)]
 mod port;
 #[cfg(madsim)]
+mod mount;
+#[cfg(madsim)]
 pub mod cluster;
 #[cfg(madsim)]
 pub mod counter;

@@ -11,7 +11,7 @@ use crate::check::{Checker, Tally};
 use crate::cluster::{Cluster, DiskMaker, Replica};
 use crate::counter::{Add, Answer, Query, State};
 use crate::logs;
-use crate::schedule::{Fault, Schedule};
+use crate::schedule::{Fault, Schedule, Survives};
 use crate::workload::{Workload, propose};
 
 /// After everything has healed, the cluster must acknowledge a new command within this time.
@@ -22,6 +22,9 @@ const SETTLE: Duration = Duration::from_secs(20);
 
 /// How long one attempt of the probe may take.
 const PROBE: Duration = Duration::from_secs(2);
+
+/// How many violations of a run are printed: the first few tell the story.
+const TOLD_MAX: usize = 10;
 
 /// How often nodes are looked at.
 const GLANCE: Duration = Duration::from_millis(5);
@@ -113,7 +116,7 @@ impl Run {
         probe.serves("the faults had healed").await;
         workload.stop().await;
         // Once more everybody loses what was not synced: what has been acknowledged must come from the disks.
-        cluster.inflict(&Fault::PowerLoss { nodes: ids, salt: seed });
+        cluster.inflict(&Fault::PowerLoss { nodes: ids, survives: Survives::Nothing });
         cluster.heal(&schedule.clients);
         probe.serves("all had lost power").await;
         probe.settle().await;
@@ -130,13 +133,7 @@ async fn sleep_until(start: Instant, at: Duration) {
 
 /// Looks at all nodes now and then.
 async fn observe(cluster: Arc<Cluster>, checker: Checker) {
-    let dbg_start = Instant::now();
-    let mut dbg_n = 0;
     loop {
-        dbg_n += 1;
-        if dbg_n % 20 == 0 {
-            eprintln!("DBG {:?} {:?}", dbg_start.until(Instant::now()), cluster.replicas().iter().map(|(i,r)| (*i, r.node.status().role, r.node.status().term, r.node.status().applied)).collect::<Vec<_>>());
-        }
         for (id, replica) in cluster.replicas() {
             let status = replica.node.status();
             if status.role == Role::Leader {
@@ -237,8 +234,11 @@ impl fmt::Display for Outcome {
             self.seed,
             self.simulated.as_secs_f64()
         )?;
-        for violation in violations {
+        for violation in violations.iter().take(TOLD_MAX) {
             write!(f, "\n  VIOLATION: {violation}")?;
+        }
+        if violations.len() > TOLD_MAX {
+            write!(f, "\n  and {} more", violations.len() - TOLD_MAX)?;
         }
         Ok(())
     }

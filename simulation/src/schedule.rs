@@ -7,6 +7,15 @@ use std::time::Duration;
 
 use crate::chance::Chance;
 
+/// What a disk keeps, in a power loss, of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// All of it is lost.
+    Nothing,
+    /// Any subset of sectors is kept, chosen by this number.
+    Subset(u64),
+}
+
 /// Something that is done to the cluster, or undone. Nodes are named by id; what does not fit (killing the dead) does nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -15,13 +24,12 @@ pub enum Fault {
         /// Which.
         node: u64,
     },
-    /// The machines of these nodes lose power in the same instant. What was not synced survives in any subset of sectors,
-    /// chosen by `salt`.
+    /// The machines of these nodes lose power in the same instant.
     PowerLoss {
         /// Which.
         nodes: Vec<u64>,
-        /// Decides what survives.
-        salt: u64,
+        /// What becomes of what was not synced.
+        survives: Survives,
     },
     /// The node starts on what its disk holds.
     Restart {
@@ -150,12 +158,12 @@ impl Schedule {
                 self.push(at + pause(chance), Fault::Restart { node });
             }
             Class::PowerLossOfOne => {
-                self.push(at, Fault::PowerLoss { nodes: vec![node], salt: chance.any() });
+                self.push(at, Fault::PowerLoss { nodes: vec![node], survives: survives(chance) });
                 self.push(at + pause(chance), Fault::Restart { node });
             }
             Class::PowerLossOfAll => {
                 let nodes: Vec<u64> = (1..=self.nodes).collect();
-                self.push(at, Fault::PowerLoss { nodes: nodes.clone(), salt: chance.any() });
+                self.push(at, Fault::PowerLoss { nodes: nodes.clone(), survives: survives(chance) });
                 for node in nodes {
                     self.push(at + pause(chance), Fault::Restart { node });
                 }
@@ -207,4 +215,8 @@ fn pause(chance: &mut Chance) -> Duration {
         1 => chance.millis(50, 600),
         _ => chance.millis(600, 6000),
     }
+}
+
+fn survives(chance: &mut Chance) -> Survives {
+    if chance.half() { Survives::Nothing } else { Survives::Subset(chance.any()) }
 }
