@@ -58,6 +58,8 @@ struct Seen {
     trace: DefaultHasher,
     /// The state's digest at each log index, as the first replica that came there had it.
     digests: BTreeMap<u64, u64>,
+    /// Nodes that had another digest somewhere.
+    diverged: BTreeSet<u64>,
     /// How far each life of each node has applied.
     lives: BTreeMap<(u64, u64), u64>,
     /// Who led in which term.
@@ -84,10 +86,77 @@ impl Seen {
     /// Equal log index, equal state.
     fn digest(&mut self, node: u64, index: u64, digest: u64) {
         let first = *self.digests.entry(index).or_insert(digest);
-        self.demand(first == digest, || {
-            format!("node {node} has another state at log index {index}: {digest:016x}, not {first:016x}")
-        });
+        // Whoever differs once differs from then on: that is one thing to tell.
+        if first != digest && self.diverged.insert(node) {
+            self.demand(false, || {
+                format!("node {node} has another state at log index {index}: {digest:016x}, not {first:016x}")
+            });
+        }
         self.tally.highest = self.tally.highest.max(index);
+    }
+}
+
+/// At rest.
+impl Seen {
+    /// Log indexes are consecutive and no command is there twice. Gives each command's log index and its variable after it.
+    fn history(&mut self, node: u64, state: &State) -> BTreeMap<Name, (u64, u64)> {
+        let mut found = BTreeMap::new();
+        let mut values: BTreeMap<u64, u64> = BTreeMap::new();
+        for (place, (index, add)) in state.history.iter().enumerate() {
+            self.demand(*index == place as u64 + 1, || {
+                format!("command {} of node {node} has log index {index}", place + 1)
+            });
+            let value = values.entry(add.client).or_default();
+            *value += add.amount;
+            let name = (add.client, add.number);
+            let before = found.insert(name, (*index, *value));
+            self.demand(before.is_none(), || {
+                format!("node {node} applied command {name:?} at log index {index}, and before at {before:?}")
+            });
+        }
+        found
+    }
+
+    /// What clients were told is what became of their commands.
+    fn outcomes(&mut self, node: u64, found: &BTreeMap<Name, (u64, u64)>) {
+        let mut sentences = Vec::new();
+        for (name, told) in &self.acknowledged {
+            let there = found.get(name);
+            if there != Some(told) {
+                sentences.push(format!(
+                    "command {name:?} was acknowledged with (log index, value) {told:?}, node {node} has {there:?}"
+                ));
+            }
+        }
+        for (name, there) in found {
+            if self.not_committed.contains(name) {
+                sentences.push(format!(
+                    "command {name:?} was said to be not committed, node {node} has it at {there:?}"
+                ));
+            } else if !self.acknowledged.contains_key(name) && !self.unknown.contains_key(name) {
+                sentences
+                    .push(format!("node {node} has command {name:?}, of which no client was told anything"));
+            }
+        }
+        for sentence in sentences {
+            self.demand(false, || sentence);
+        }
+    }
+
+    /// Each variable lies between what was acknowledged and that plus what is unknown.
+    fn values(&mut self, node: u64, state: &State) {
+        for (client, value) in &state.values {
+            let acknowledged = |add: &&Add| self.acknowledged.contains_key(&(add.client, add.number));
+            let adds = state.history.iter().map(|(_, add)| add).filter(|add| add.client == *client);
+            let least: u64 = adds.filter(acknowledged).map(|add| add.amount).sum();
+            let unknown = self.unknown.iter().filter(|((of, _), _)| of == client);
+            let most = least + unknown.map(|(_, amount)| amount).sum::<u64>();
+            self.demand((least..=most).contains(value), || {
+                format!(
+                    "node {node} has {value} for client {client}; acknowledged are {least}, with unknown ones {most}"
+                )
+            });
+        }
     }
 }
 
@@ -105,6 +174,7 @@ impl Checker {
             start: None,
             trace: DefaultHasher::new(),
             digests: BTreeMap::new(),
+            diverged: BTreeSet::new(),
             lives: BTreeMap::new(),
             leaders: BTreeMap::new(),
             acknowledged: BTreeMap::new(),
@@ -236,67 +306,9 @@ impl Checker {
         let mut seen = self.seen();
         seen.note(("settled", node, state.digest));
         seen.digest(node, state.index(), state.digest);
-        let mut found = BTreeMap::new();
-        let mut values: BTreeMap<u64, u64> = BTreeMap::new();
-        for (place, (index, add)) in state.history.iter().enumerate() {
-            seen.demand(*index == place as u64 + 1, || {
-                format!("command {} of node {node} has log index {index}", place + 1)
-            });
-            let value = values.entry(add.client).or_default();
-            *value += add.amount;
-            let name = (add.client, add.number);
-            let twice = found.insert(name, (*index, *value));
-            seen.demand(twice.is_none(), || {
-                format!("node {node} applied command {name:?} at log index {index}, and before at {twice:?}")
-            });
-        }
-        let Seen { acknowledged, unknown, not_committed, .. } = &*seen;
-        let mut sentences = Vec::new();
-        for (name, told) in acknowledged {
-            let there = found.get(name);
-            if there != Some(told) {
-                sentences.push(format!(
-                    "command {name:?} was acknowledged with (log index, value) {told:?}, node {node} has {there:?}"
-                ));
-            }
-        }
-        for name in not_committed.iter().filter(|name| found.contains_key(*name)) {
-            sentences.push(format!(
-                "command {name:?} was said to be not committed, node {node} has it at {:?}",
-                found.get(name)
-            ));
-        }
-        for name in found.keys() {
-            if !acknowledged.contains_key(name)
-                && !unknown.contains_key(name)
-                && !not_committed.contains(name)
-            {
-                sentences
-                    .push(format!("node {node} has command {name:?}, of which no client was told anything"));
-            }
-        }
-        for (client, value) in &state.values {
-            let amounts = |names: &BTreeMap<Name, u64>| -> u64 {
-                names.iter().filter(|((of, _), _)| of == client).map(|(_, amount)| amount).sum()
-            };
-            let least = state
-                .history
-                .iter()
-                .filter(|(_, add)| {
-                    add.client == *client && acknowledged.contains_key(&(add.client, add.number))
-                })
-                .map(|(_, add)| add.amount)
-                .sum::<u64>();
-            let most = least + amounts(unknown);
-            if !(least..=most).contains(value) {
-                sentences.push(format!(
-                    "node {node} has {value} for client {client}; acknowledged are {least}, with unknown ones {most}"
-                ));
-            }
-        }
-        for sentence in sentences {
-            seen.demand(false, || sentence);
-        }
+        let found = seen.history(node, state);
+        seen.outcomes(node, &found);
+        seen.values(node, state);
     }
 
     /// What was seen so far.

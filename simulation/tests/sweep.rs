@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 const SEED_VARIABLE: &str = "LOVEBIRD_SEED";
 const SEEDS_VARIABLE: &str = "LOVEBIRD_SEEDS";
-const SEEDS: Range<u64> = 1..31;
+const SEEDS: Range<u64> = 1..25;
 
 /// Runs in other threads at a time: these are all the cores that the tests count on.
 const AT_A_TIME: u64 = 2;
