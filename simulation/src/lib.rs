@@ -30,3 +30,24 @@
 //! It knows nothing of gRPC, HTTP/2 or the operating system's files; tests with real processes do. It does not prove anything:
 //! it looks where a seed points, many times.
 #![forbid(unsafe_code)]
+
+#[cfg(madsim)]
+mod chance;
+#[cfg(madsim)]
+pub mod schedule;
+#[cfg(madsim)]
+mod port;
+#[cfg(madsim)]
+mod mount;
+#[cfg(madsim)]
+pub mod cluster;
+#[cfg(madsim)]
+pub mod counter;
+#[cfg(madsim)]
+pub mod workload;
+#[cfg(madsim)]
+pub mod check;
+#[cfg(madsim)]
+mod logs;
+#[cfg(madsim)]
+pub mod run;

@@ -1,0 +1,78 @@
+//! Comparing the logs of nodes at rest: the same bytes wherever two of them hold the same entry, and numbers without gaps.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use lovebird_core::codec::{Bincode, Codec};
+use lovebird_core::entry::Entry;
+use lovebird_core::fence::{Numbering, count};
+use lovebird_core::record::records;
+
+use crate::check::Checker;
+use crate::cluster::Replica;
+use crate::counter::{Add, State};
+
+/// Tells the checker wherever two logs differ, one is not numbered as counting has it, or one holds other commands than
+/// `state`, the state at rest.
+pub(crate) fn compare(checker: &Checker, replicas: &[(u64, Replica)], state: &State) {
+    let mut known: BTreeMap<u64, (u64, Bytes)> = BTreeMap::new();
+    for (node, replica) in replicas {
+        let entries = match replica.log.read(0..u64::MAX, usize::MAX) {
+            Ok(entries) => entries,
+            Err(error) => {
+                checker.violation(format!("the log of node {node} cannot be read: {error}"));
+                continue;
+            }
+        };
+        check_numbers(checker, *node, replica, &entries, state);
+        for entry in entries {
+            let mut bytes = BytesMut::with_capacity(entry.encoded_bytes());
+            entry.encode(&mut bytes);
+            let bytes = bytes.freeze();
+            let (other, first) = known.entry(entry.header.number).or_insert_with(|| (*node, bytes.clone()));
+            if *first != bytes {
+                checker.violation(format!("nodes {other} and {node} hold different bytes as entry {entry}"));
+            }
+        }
+    }
+}
+
+fn check_numbers(checker: &Checker, node: u64, replica: &Replica, entries: &[Entry], state: &State) {
+    let log = replica.log.state();
+    let purged = log.purged.and_then(|purged| replica.log.numbering_at(purged.number));
+    let mut numbering = purged.unwrap_or_else(Numbering::default);
+    let mut number = log.purged.map_or(0, |purged| purged.number + 1);
+    for entry in entries {
+        let header = &entry.header;
+        let (after, first_index) = count(numbering, header);
+        if header.number != number || header.first_index != first_index.unwrap_or(0) {
+            checker.violation(format!(
+                "node {node} holds entry {entry} where number {number} and log index {first_index:?} are due"
+            ));
+        }
+        if let Some(first_index) = first_index {
+            check_records(checker, node, entry, first_index, state);
+        }
+        numbering = after;
+        number += 1;
+    }
+    if log.last_index != numbering.last_index {
+        checker.violation(format!(
+            "the log of node {node} says that it ends at log index {}, counting gives {}",
+            log.last_index, numbering.last_index
+        ));
+    }
+}
+
+fn check_records(checker: &Checker, node: u64, entry: &Entry, first_index: u64, state: &State) {
+    for (place, record) in records(entry.body.clone()).enumerate() {
+        let index = first_index + place as u64;
+        let found = record.ok().and_then(|record| Bincode::decode::<Add>(&record.payload).ok());
+        let applied = state.history.get(index as usize - 1).map(|(_, add)| *add);
+        if found != applied {
+            checker.violation(format!(
+                "the log of node {node} holds {found:?} at log index {index}, what was applied is {applied:?}"
+            ));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What simulated runs have found, each told by the schedule that brings it about.
+#![cfg(madsim)]
+#![allow(clippy::unwrap_used)]
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use lovebird_simulation::run::{Outcome, Run};
+use lovebird_simulation::schedule::{Fault, Step};
+
+/// Far longer than any of these runs takes. In one that goes on for ever without simulated time passing, nothing simulated
+/// can notice that.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const fn step(at_ms: u64, fault: Fault) -> Step {
+    Step { at: Duration::from_millis(at_ms), fault }
+}
+
+/// The run of seed 1 with three nodes and these faults.
+fn told(steps: Vec<Step>, length: Duration) -> Outcome {
+    let mut run = Run::of(1);
+    run.schedule.nodes = 3;
+    run.schedule.steps = steps;
+    run.schedule.length = length;
+    let (tell, outcome) = mpsc::channel();
+    thread::spawn(move || tell.send(run.run()));
+    let outcome =
+        outcome.recv_timeout(PATIENCE).expect("simulated time stands still: something goes in circles");
+    assert!(outcome.tally.violations.is_empty(), "{outcome}");
+    outcome
+}
+
+/// openraft waits between attempts only where it is asked for a request, and a stream that cannot be opened asks for none:
+/// the leader tried again at once, for as long as the follower was down.
+#[test]
+fn leader_does_not_go_in_circles_while_a_follower_is_down() {
+    for node in 1..=3 {
+        let steps = vec![step(1000, Fault::Kill { node }), step(6000, Fault::Restart { node })];
+        let outcome = told(steps, Duration::from_secs(8));
+        assert!(outcome.tally.acknowledged > 200, "{outcome}");
+    }
+}

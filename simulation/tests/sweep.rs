@@ -1,0 +1,151 @@
+//! Whole clusters under faults, many seeds.
+//!
+//! `LOVEBIRD_SEED=17 cargo test … one_seed -- --nocapture` runs one seed again, and says with `RUST_LOG` what happened in it;
+//! `LOVEBIRD_SEEDS=1000..2000 … many_seeds` runs others than the usual ones.
+#![cfg(madsim)]
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::ops::Range;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lovebird_simulation::run::{Outcome, Run, run};
+use lovebird_simulation::schedule::{Fault, Schedule};
+use tracing_subscriber::EnvFilter;
+
+const SEED_VARIABLE: &str = "LOVEBIRD_SEED";
+const SEEDS_VARIABLE: &str = "LOVEBIRD_SEEDS";
+const SEEDS: Range<u64> = 1..25;
+
+/// Runs in other threads at a time: these are all the cores that the tests count on.
+const AT_A_TIME: u64 = 2;
+
+/// Runs seeds, two at a time, until `enough` says so.
+fn runs(
+    seeds: Range<u64>,
+    make: impl Fn(u64) -> Run + Sync,
+    enough: impl Fn(&Outcome) -> bool + Sync,
+) -> Vec<Outcome> {
+    let next = AtomicU64::new(seeds.start);
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::SeqCst);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    let outcome = make(seed).run();
+                    if enough(&outcome) {
+                        next.store(seeds.end, Ordering::SeqCst);
+                    }
+                    outcomes.lock().unwrap().push(outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().unwrap();
+    outcomes.sort_by_key(|outcome| outcome.seed);
+    outcomes
+}
+
+#[test]
+fn many_seeds_keep_every_promise() {
+    let seeds = std::env::var(SEEDS_VARIABLE).map_or(SEEDS, |text| {
+        let (first, behind) = text.split_once("..").unwrap();
+        first.parse().unwrap()..behind.parse().unwrap()
+    });
+    let start = Instant::now();
+    let outcomes = runs(seeds, Run::of, |_| false);
+    let mut simulated = Duration::ZERO;
+    let (mut acknowledged, mut unknown, mut reads, mut restores) = (0, 0, 0, 0);
+    let mut faults = std::collections::BTreeMap::new();
+    for outcome in &outcomes {
+        println!("{outcome}");
+        simulated += outcome.simulated;
+        acknowledged += outcome.tally.acknowledged;
+        unknown += outcome.tally.unknown;
+        reads += outcome.tally.reads;
+        restores += outcome.tally.restores;
+        for (kind, count) in &outcome.tally.faults {
+            *faults.entry(*kind).or_insert(0) += count;
+        }
+    }
+    println!(
+        "{} runs of {:.0} simulated seconds took {:?}: {acknowledged} commands acknowledged, {unknown} unknown, {reads} \
+         reads, {restores} snapshots restored; {faults:?}",
+        outcomes.len(),
+        simulated.as_secs_f64(),
+        start.elapsed()
+    );
+    let broken: Vec<&Outcome> =
+        outcomes.iter().filter(|outcome| !outcome.tally.violations.is_empty()).collect();
+    assert!(broken.is_empty(), "{} seeds broke a promise, seed {} first", broken.len(), broken[0].seed);
+    // A sweep in which nothing happens proves nothing.
+    assert!(acknowledged > 100 * outcomes.len() as u64, "only {acknowledged} commands were acknowledged");
+    for kind in ["kill", "power loss of one", "power loss of all", "restart", "cut", "drift"] {
+        assert!(faults.contains_key(kind), "no run had a {kind}");
+    }
+    assert!(restores > 0, "no replica ever took a snapshot's place");
+}
+
+/// One run of the seed that the environment names, or of 1. Another test starts it in processes of its own.
+#[test]
+fn one_seed() {
+    let seed = std::env::var(SEED_VARIABLE).map_or(1, |seed| seed.parse().unwrap());
+    if std::env::var("RUST_LOG").is_ok() {
+        let filter = EnvFilter::from_default_env();
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(io::stderr).init();
+    }
+    let outcome = run(seed);
+    println!("{outcome}");
+    assert!(outcome.tally.violations.is_empty(), "{outcome}");
+}
+
+/// The line that tells of a seed's run, made in a process that does nothing else.
+fn told_by_a_fresh_process(seed: u64) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "one_seed", "--nocapture"])
+        .env(SEED_VARIABLE, seed.to_string())
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.starts_with("seed ") || line.contains(": seed "));
+    line.unwrap_or_else(|| panic!("{text}{}", String::from_utf8_lossy(&output.stderr))).to_owned()
+}
+
+#[test]
+fn same_seed_tells_the_same_story_in_fresh_processes() {
+    for seed in [1, 2] {
+        assert_eq!(told_by_a_fresh_process(seed), told_by_a_fresh_process(seed));
+    }
+    assert_ne!(
+        told_by_a_fresh_process(1).split("trace").nth(1),
+        told_by_a_fresh_process(2).split("trace").nth(1)
+    );
+}
+
+#[test]
+fn schedule_of_a_seed_stays_what_it_is() {
+    // A change here moves what every known seed inflicts: the stories of failing seeds are then worth nothing.
+    let schedule = Schedule::of(1);
+    assert_eq!(schedule, Schedule::of(1));
+    assert!((1..100).any(|seed| Schedule::of(seed).steps.is_empty()), "every run has faults");
+    for seed in 1..100 {
+        let Schedule { steps, .. } = Schedule::of(seed);
+        assert!(steps.is_sorted_by_key(|step| step.at), "seed {seed}");
+        let healed = |cut: &Fault| match cut {
+            Fault::Cut { from, to } => {
+                steps.iter().any(|step| step.fault == Fault::Heal { from: *from, to: *to })
+            }
+            _ => true,
+        };
+        assert!(steps.iter().all(|step| healed(&step.fault)), "seed {seed}");
+    }
+}
