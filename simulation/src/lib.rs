@@ -5,25 +5,43 @@
 //! puts something under each seam that is as bad as the world may be, and worse than it usually is, and then asks
 //! whether every promise was kept. A run that breaks one is a seed, and a seed can be run again.
 //!
-//! # What stands
+//! # How a run goes
 //!
-//! Of all this **only the runtime stands yet**, and it stands in `core`, beside the ordinary one, because it is chosen when
-//! the crate is compiled: build with `--cfg madsim`, and `lovebird_core::runtime` has a `Simulation`, which is one run of
-//! a seed, and `Clocks`, which make nodes' clocks drift. It passes openraft's suite of runtimes, and a run of a seed leaves
-//! the same trace in each fresh process. This crate is the place of the rest, and empty so far.
+//! [`run::run`] takes a seed. From it comes a [`schedule`], which is data: how many nodes, and at which time which of them is
+//! killed, loses power (alone or with all others), is started again, is cut off in one direction or both, or has its clock
+//! run fast or slow. A [`cluster`] stands up, each node as a simulated machine with the product's own code from the
+//! data directory to the client; a [`workload`] of clients adds to a [`counter`] through whatever node it reaches; the
+//! [`check`]er listens. At the end everything is healed and must serve; then all nodes lose power at once and must serve
+//! again from their disks; then states and logs are compared.
 //!
-//! # What will live here
+//! Under the seams lie
 //!
-//! - **The network**: our own links over madsim's time. Every message is encoded and decoded on its way; it may be
-//!   lost, delayed, doubled, overtaken, or get through in one direction only.
-//! - **The disk**: a `Disk` that keeps what was synced and, after a crash, any subset of the sectors that were not; that tears
-//!   writes, forgets renames, fails a sync and drops what it covered, runs full, and flips bits.
-//! - **Faults**: a schedule of kills, restarts, pauses, cuts, slow disks and drifting clocks. It is data, derived from the seed
-//!   by a generator of its own: a change of the code does not move it, and a failing one can be shrunk.
-//! - **Checkers** of the invariants, while the run goes: what was committed stays, equal applied index means equal
-//!   state, log indexes have no gap, an acknowledged command is on a majority of the disks, histories are linearizable;
-//!   and after the faults have healed, the cluster serves again within a bound.
-//! - **Planted bugs**, each of which the harness must find: the checkers' own test.
+//! - the runtime over madsim, in `core`, chosen when the crate is compiled: build with `--cfg madsim`;
+//! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors. The log writes in
+//!   place, so that a sync takes no time (`mount` keeps the dead from writing);
+//! - `MemoryNetwork`, which encodes and decodes every message and whose links are cut one way; `port` gives each
+//!   message its delay.
+//!
+//! # What is checked
+//!
+//! - Throughout: at most one leader a term; each replica applies log index after log index, and never goes back within a life;
+//!   equal log index, equal state; what was acknowledged before a command was proposed or a linearizable read was
+//!   asked lies before it in the log; no node stops by itself or refuses to start.
+//! - At the end: every acknowledged command is in the state exactly once, where it was said to be and with the reply
+//!   that was given; no command is there that was said not to be; each variable lies between what was acknowledged and
+//!   that plus what is unknown; logs hold the same bytes where they hold the same entry, numbered as counting has it,
+//!   and the commands that were applied; the cluster serves through each node within a bound.
+//!
+//! What a run came to is an [`Outcome`](run::Outcome): violations, counts, and the hash of everything that happened and when,
+//! which is the same for the same seed in every fresh process.
+//!
+//! # What is not there yet
+//!
+//! - **The network** loses messages only where a link is cut; it doubles none, and lets none overtake another on a stream.
+//! - **The disk** is never slow, full or damaged, fails no sync, and loses names only as a prefix.
+//! - **The cluster** keeps its members. **Histories** are checked by log indexes, not by a checker that knows nothing of them.
+//! - **Planted bugs** are one: a disk that lies about syncs (`tests/planted.rs`).
+//! - Schedules are not shrunk by themselves.
 //!
 //! # What it does not do
 //!
