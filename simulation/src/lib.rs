@@ -7,11 +7,11 @@
 //!
 //! # How a run goes
 //!
-//! [`run::run`] takes a seed. From it comes a [`schedule`], which is data: how many nodes, and at which time which of them is
+//! `run::run` takes a seed. From it comes a `schedule`, which is data: how many nodes, and at which time which of them is
 //! killed, loses power (alone or with all others), is started again, is cut off in one direction or both, or has its clock
-//! run fast or slow. A [`cluster`] stands up, each node as a simulated machine with the product's own code from the
-//! data directory to the client; a [`workload`] of clients adds to a [`counter`] through whatever node it reaches; the
-//! [`check`]er listens. At the end everything is healed and must serve; then all nodes lose power at once and must serve
+//! run fast or slow. A `cluster` stands up, each node as a simulated machine with the product's own code from the
+//! data directory to the client; a `workload` of clients adds to a `counter` through whatever node it reaches; the
+//! `check`er listens. At the end everything is healed and must serve; then all nodes lose power at once and must serve
 //! again from their disks; then states and logs are compared.
 //!
 //! Under the seams lie
@@ -32,7 +32,7 @@
 //!   that plus what is unknown; logs hold the same bytes where they hold the same entry, numbered as counting has it,
 //!   and the commands that were applied; the cluster serves through each node within a bound.
 //!
-//! What a run came to is an [`Outcome`](run::Outcome): violations, counts, and the hash of everything that happened and when,
+//! What a run came to is an `Outcome`: violations, counts, and the hash of everything that happened and when,
 //! which is the same for the same seed in every fresh process.
 //!
 //! # What is not there yet
