@@ -147,13 +147,13 @@ impl<S: StateMachine> NodeBuilder<S> {
             guard: Box::new((log, directory)),
         };
         let node = Node::open(machine, parts, options).await?;
-        let (endpoint, until) = (node.endpoint(), node.clone());
+        let (endpoint, served) = (node.endpoint(), node.clone());
         node.attach(runtime::spawn(async move {
-            let stopped = async move {
-                until.stopped().await;
+            let stopped = async {
+                served.stopped().await;
             };
             if let Err(error) = serve(listener, endpoint, stopped).await {
-                tracing::error!(%error, "no longer listens");
+                served.fail(format!("it can no longer listen on {listen}: {error}"));
             }
         }));
         if let Err(error) = node.join().await {

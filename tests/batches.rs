@@ -3,37 +3,9 @@
 
 mod in_process;
 
-use in_process::Cluster;
-use lovebird::{Context, Options, StateMachine};
+use in_process::{Cluster, Sum};
+use lovebird::Options;
 use lovebird_core::entry::{Entry, EntryKind, encode_entries};
-
-#[derive(Default)]
-struct Sum(u64);
-
-impl StateMachine for Sum {
-    type Command = u64;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Snapshot = u64;
-
-    fn apply(&mut self, _: &Context, add: u64) -> u64 {
-        self.0 += add;
-        self.0
-    }
-
-    fn query(&self, _: ()) -> u64 {
-        self.0
-    }
-
-    fn snapshot(&self) -> u64 {
-        self.0
-    }
-
-    fn restore(&mut self, snapshot: u64) {
-        self.0 = snapshot;
-    }
-}
 
 const CALLERS: u64 = 256;
 const COMMANDS: u64 = 20;

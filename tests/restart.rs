@@ -33,6 +33,32 @@ fn a_leader_killed_and_started_again_within_the_election_timeout_loses_nothing()
     load.check(&cluster);
 }
 
+/// openraft pauses between attempts only where a stream could be opened, and sends heartbeats by a connection of their own:
+/// a leader must neither spin for as long as a peer is down, nor forget the heartbeats when it is back.
+#[test]
+fn a_leader_rests_while_a_follower_is_down_and_is_not_deposed_when_it_returns() {
+    let election = Duration::from_millis(1000);
+    let mut cluster = Cluster::start(3, &["--election-ms", &election.as_millis().to_string()]);
+    let (leader, term) = cluster.leadership();
+    let follower = cluster.others(leader)[0];
+    cluster.node(follower).kill();
+    cluster.propose(leader, "x+=5");
+    let before = cluster.node(leader).process().cpu();
+    // Time is the story: nothing happens meanwhile, and nothing should.
+    std::thread::sleep(2 * election);
+    let spent = cluster.node(leader).process().cpu() - before;
+    println!(
+        "measured: a leader spent {} ms of processor time in {} ms",
+        spent.as_millis(),
+        2 * election.as_millis()
+    );
+    assert!(spent < election / 2, "an idle leader spent {spent:?} of processor time in {:?}", 2 * election);
+    cluster.node(follower).start();
+    assert_eq!(cluster.leadership(), (leader, term));
+    std::thread::sleep(4 * election);
+    assert_eq!(cluster.leadership(), (leader, term), "it hears the leader's heartbeats");
+}
+
 #[test]
 fn nodes_that_end_cleanly_come_back_in_another_order() {
     let mut cluster = Cluster::start(3, &[]);

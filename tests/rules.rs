@@ -362,9 +362,9 @@ fn literal_or_comment(rest: &str, before: Option<char>) -> Option<usize> {
         let close = format!("\"{}", "#".repeat(hashes));
         let body = 2 + hashes;
         opened.then(|| rest[body..].find(&close).map_or(rest.len(), |end| body + end + close.len()))
-    } else if rest.starts_with('\'') {
+    } else if let Some(behind) = rest.strip_prefix('\'') {
         // 'a' and '\n' are characters; 'a without a second quote is a lifetime.
-        let mut chars = rest[1..].chars();
+        let mut chars = behind.chars();
         let (first, second) = (chars.next(), chars.next());
         (first == Some('\\') || second == Some('\'')).then(|| quoted(rest, '\''))
     } else {

@@ -1,7 +1,7 @@
 //! The client: a handle to propose commands and ask queries, typed at the edge and bytes inside.
 //!
 //! Clones share one queue and one stream: what many callers propose while a batch is under way travels as the next one. A
-//! handle from [`crate::node::Node::client`] goes through that node's own queue; one from [`Client::connect`] travels to
+//! handle from [`crate::node::Node::client`] goes through that node's own queue; one from [`Client::over`] travels to
 //! any of the nodes it was given, and on to the leader from there.
 //!
 //! Until sessions exist, a command whose outcome is unknown must not be proposed again blindly: it may be carried out twice.
@@ -115,7 +115,9 @@ impl<S: StateMachine> Client<S> {
     }
 
     /// A handle that reaches the nodes at `addresses` by `transport`. It connects when it is first used, and goes on to the
-    /// next node when one cannot be reached.
+    /// next node when one cannot be reached, or gets nothing to a leader.
+    ///
+    /// Must be called within the runtime.
     ///
     /// # Panics
     /// If there is no address.
@@ -186,6 +188,10 @@ impl<S: StateMachine> Client<S> {
     }
 
     /// Asks a question about the state.
+    ///
+    /// # Errors
+    /// [`QueryError::Unavailable`] if no node could answer as freshly as was asked before the timeout,
+    /// [`QueryError::Codec`] if client and replica disagree on the types.
     pub async fn query(&self, query: S::Query, read: Read) -> Result<Answered<S::Answer>, QueryError> {
         let query = Bincode::encode(&query).map_err(|e| QueryError::Codec { reason: e.to_string() })?;
         let query = Bytes::from(query);
@@ -209,6 +215,8 @@ impl<S: StateMachine> Client<S> {
                     return Err(QueryError::Codec { reason });
                 }
                 Ok(Ok(QueryReply::Failed { reason, malformed: false })) => {
+                    // Its time is over, but the next query need not wait for a node that is cut off.
+                    self.shared.nodes.try_next();
                     return Err(QueryError::Unavailable { reason });
                 }
                 // Asking again is harmless, so another node gets its chance.
@@ -243,7 +251,11 @@ async fn carry(queue: Arc<Queue>, nodes: Arc<Nodes>) {
         let open = ProposeOpen { group: 0, forwarded: false };
         match deliver(&endpoint, open, &queue, OPENING, std::future::pending()).await {
             End::Told => {}
-            End::Refused => runtime::sleep(PAUSE).await,
+            // It can be reached, but does not get anything to a leader: it may be cut off from the others.
+            End::Refused => {
+                nodes.try_next();
+                runtime::sleep(PAUSE).await;
+            }
             End::Broken(error) => {
                 tracing::debug!(%error, "tries another node");
                 nodes.try_next();

@@ -65,7 +65,8 @@ pub enum Stopped {
     Storage(String),
     /// The user's state machine panicked.
     #[error(
-        "the state machine panicked: {0}; nothing was lost, but this command will be applied again at the next start"
+        "the state machine panicked: {0}; nothing acknowledged is lost, but if a command made it panic, that command is \
+         applied again at the next start: mend the state machine first"
     )]
     StateMachine(String),
     /// It may not take part in the cluster.

@@ -5,9 +5,13 @@
 //! of the same cluster, whether it knows the cluster to be formed, and under which life it knows this node.
 //!
 //! - The *founder*, the initial member with the lowest id, writes the first membership, with the life of each member in it,
-//!   as soon as every initial member has said in one round that its log is empty and its cluster the same.
+//!   as soon as every initial member has said in one round that its log is empty, its cluster the same, and that the life
+//!   of the founder's node which last presented itself there is the one that asks.
 //! - The others wait to hear from it. Until they have, they take no message from a life of a node other than the one
 //!   that last presented itself, so that nothing from before a node lost its disk can reach them.
+//!   So if two processes are started with the founder's id by mistake, at most one of them gets a majority: had each
+//!   finished its last round last at some member, then each would have presented itself there, in the round before, after
+//!   the other's last round had begun, and so each would have begun its last round after the other.
 //! - A node whose log is empty while a peer knows the formed cluster, and knows this node under another life, has lost its
 //!   disk. It does not start: its votes are forgotten, and giving them again could break what was promised.
 
@@ -30,7 +34,7 @@ use crate::transport::{Hello, HelloReply, Route};
 const ANSWER: Duration = Duration::from_secs(1);
 
 /// Between rounds, while members are missing.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a node knows about the forming of its cluster.
 pub(crate) struct Formation {
@@ -52,9 +56,11 @@ impl Formation {
 
     /// Answers a node that presents itself. `known_as` is no older than `formed`.
     pub(crate) fn answer(&self, hello: &Hello, formed: bool, known_as: Option<RaftId>) -> HelloReply {
+        let mut known_as = known_as;
         if !formed && hello.cluster == self.identity.cluster {
             let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
-            presented.insert(hello.from.node, hello.from.incarnation);
+            let before = presented.insert(hello.from.node, hello.from.incarnation);
+            known_as = before.map(|incarnation| RaftId::new(hello.from.node, incarnation));
         }
         HelloReply {
             cluster: self.identity.cluster,
@@ -161,8 +167,11 @@ impl Formation {
         if initial_members.first() != Some(&id.node) {
             return None;
         }
-        let mut lives: BTreeMap<NodeId, RaftId> =
-            answers.iter().filter(|a| !a.formed).map(|a| (a.id.node, a.id)).collect();
+        let mut lives: BTreeMap<NodeId, RaftId> = answers
+            .iter()
+            .filter(|a| !a.formed && a.known_as == Some(*id))
+            .map(|a| (a.id.node, a.id))
+            .collect();
         lives.insert(id.node, *id);
         initial_members
             .iter()

@@ -5,14 +5,23 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::codec::{Bincode, Codec};
+use crate::entry::BODY_BYTES_MAX;
 use crate::queue::{Done, Proposal, Queue};
 use crate::raft::Consensus;
 use crate::record::check_run;
 use crate::runtime::{self, Instant};
 use crate::transport::{Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, Role};
+
+/// The longest run that is taken. It becomes the body of one entry, which must be decodable, and must fit into one append
+/// message behind those that gathered before it: a longer one would be appended, and could never be replicated.
+const RUN_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
+
+/// How many requests of one stream may be without an answer that the other side has taken; further ones wait in the
+/// transport. It bounds what a sender that never reads can make this node hold.
+const UNANSWERED_MAX: usize = 1024;
 
 /// Takes proposals from elsewhere into the node's queue.
 #[derive(Clone)]
@@ -29,8 +38,20 @@ impl Intake {
         mut requests: BoxStream<'static, ProposeRequest>,
     ) -> Replies<ProposeReply> {
         let (replies, outgoing) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(UNANSWERED_MAX));
+        let made = room.clone();
         runtime::spawn(async move {
-            while let Some(request) = requests.next().await {
+            loop {
+                tokio::select! {
+                    biased;
+                    () = replies.closed() => return,
+                    // The answer to the request makes room again.
+                    room = room.acquire() => match room {
+                        Ok(room) => room.forget(),
+                        Err(_) => return,
+                    },
+                }
+                let Some(request) = requests.next().await else { return };
                 let id = request.id;
                 if let Err(outcome) = self.take(open, request, &replies) {
                     // Whoever sent it has gone if this fails.
@@ -38,8 +59,10 @@ impl Intake {
                 }
             }
         });
-        stream::unfold(outgoing, async |mut outgoing| {
-            outgoing.recv().await.map(|reply| (Ok(reply), outgoing))
+        stream::unfold((outgoing, made), async |(mut outgoing, made)| {
+            let reply = outgoing.recv().await?;
+            made.add_permits(1);
+            Some((Ok(reply), (outgoing, made)))
         })
         .boxed()
     }
@@ -57,6 +80,12 @@ impl Intake {
         }
         if request.count == 0 {
             return Err(malformed("a request holds at least one command".to_owned()));
+        }
+        if request.run.len() > RUN_BYTES_MAX {
+            let bytes = request.run.len();
+            return Err(malformed(format!(
+                "a request of {bytes} bytes is too long, {RUN_BYTES_MAX} are allowed"
+            )));
         }
         check_run(&request.run, request.count).map_err(|e| malformed(e.to_string()))?;
         // What another node forwards is for the leader. Taken here and forwarded on, it could travel in circles.

@@ -60,7 +60,8 @@ pub struct Options {
     pub keep_records: u64,
     /// How often a leader shows that it is there.
     pub heartbeat: Duration,
-    /// How long a follower waits for it at least; by chance up to twice as long.
+    /// How long a follower waits for it at least; by chance up to twice as long. Must be longer than the heartbeat, and
+    /// should be several times as long.
     pub election: Duration,
 }
 
@@ -109,6 +110,10 @@ impl<S: StateMachine> Node<S> {
     /// Puts a node together and starts it. It takes no part in a cluster before [`Node::join`].
     ///
     /// Must be called within the runtime, and in the simulator within the node's own task: what it starts belongs there.
+    ///
+    /// # Errors
+    /// [`StartError::Config`] if identity, members and options do not fit together, [`StartError::Storage`] if log or
+    /// snapshots cannot be read or contradict each other.
     pub async fn open(machine: S, parts: Parts, options: Options) -> Result<Self, StartError> {
         let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
         check(&identity, &members)?;
@@ -173,7 +178,8 @@ impl<S: StateMachine> Node<S> {
     /// was asked once; forming goes on in the background.
     ///
     /// # Errors
-    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`].
+    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`]. What is learned only
+    /// later stops the node instead, with [`Stopped::Refused`].
     pub async fn join(&self) -> Result<(), StartError> {
         let Inner { formation, peers, consensus, stop, .. } = &*self.inner;
         formation.ask(peers).await?;
@@ -194,6 +200,12 @@ impl<S: StateMachine> Node<S> {
     /// Ends `task` when the node shuts down.
     pub fn attach(&self, task: Task) {
         self.inner.tasks.lock().expect("no code panics while it holds this lock").push(task);
+    }
+
+    /// Stops the node because something that was wired to it has broken, its listening socket for example. `reason` is a
+    /// sentence, for [`Node::stopped`].
+    pub fn fail(&self, reason: impl Into<String>) {
+        self.inner.stop.set(Stopped::Internal(reason.into()));
     }
 
     /// What the node knows of itself.
@@ -237,14 +249,25 @@ fn check(identity: &Identity, members: &BTreeMap<NodeId, String>) -> Result<(), 
     Ok(())
 }
 
-/// Waits for consensus to stop, and finds out why.
+/// Waits for consensus to stop, and finds out why; or for any other part to break, and stops consensus. A node that has
+/// stopped must not go on to lead: it would answer nobody, and keep the others from electing one that does.
 async fn watch(consensus: Consensus, log: Arc<dyn LogStore>, stop: Arc<Stop>, queue: Arc<Queue>) {
-    let fatal = consensus.stopped().await;
-    // openraft only knows that something failed; the log knows what. A panic of the state machine is already recorded.
-    let reason = match log.failure() {
-        Some(failure) => Stopped::Storage(failure),
-        None => Stopped::Internal(fatal),
+    let reason = tokio::select! {
+        biased;
+        reason = stop.wait() => reason,
+        fatal = consensus.stopped() => {
+            // openraft only knows that something failed; the log knows what. A panic of the state machine is already
+            // recorded.
+            let reason = match log.failure() {
+                Some(failure) => Stopped::Storage(failure),
+                None => Stopped::Internal(fatal),
+            };
+            stop.set(reason.clone());
+            reason
+        }
     };
-    stop.set(reason);
     queue.close("the node has stopped");
+    if reason != Stopped::Shutdown {
+        consensus.shutdown().await;
+    }
 }

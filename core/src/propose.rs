@@ -84,13 +84,11 @@ impl Proposer {
                     self.forward(leader, now, &mut watch).await;
                 }
                 _ => {
-                    if runtime::timeout(TICK, watch.changed()).await == Ok(false) {
-                        return;
-                    }
+                    let _ = runtime::timeout(TICK, watch.changed()).await;
                 }
             }
             self.queue.expire();
-            if self.consensus.fatal().is_some() {
+            if watch.has_ended() || self.consensus.fatal().is_some() {
                 return;
             }
         }

@@ -38,10 +38,11 @@ impl Keeper {
         let due = self.replica.snapshot_due();
         loop {
             due.notified().await;
+            // Looked up first: a snapshot that is installed from here on is newer than this, or ends what was due.
+            let before = self.consensus.snapshot();
             if !self.replica.is_snapshot_due() {
                 continue;
             }
-            let before = self.consensus.snapshot();
             if self.consensus.trigger_snapshot().await.is_err() {
                 return;
             }

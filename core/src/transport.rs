@@ -142,7 +142,8 @@ pub struct HelloReply {
     pub id: RaftId,
     /// Whether its log holds anything, that is, whether it knows the cluster to be formed.
     pub formed: bool,
-    /// The life under which it knows the sender's node as a member.
+    /// The life under which it knows the sender's node as a member or, before it knows a membership, the life of that node
+    /// which presented itself last before this.
     pub known_as: Option<RaftId>,
 }
 

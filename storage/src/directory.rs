@@ -40,7 +40,12 @@ const TITLE: &str = "lovebird data directory";
 const FORMAT: u32 = 1;
 const IDENTITY: &str = "identity";
 const IDENTITY_NEW: &str = "identity.new";
+/// What becomes of the identity while a directory is being deleted.
+const IDENTITY_REMOVED: &str = "identity.removed";
 const LOCK: &str = "lock";
+
+/// Everything that may stand in a data directory.
+const OURS: [&str; 6] = [IDENTITY, IDENTITY_NEW, IDENTITY_REMOVED, LOCK, "log", "snapshots"];
 
 /// An identity file is a few lines; whatever is longer is none.
 const IDENTITY_BYTES_MAX: u64 = 64 << 10;
@@ -133,21 +138,41 @@ impl DataDirectory {
         Ok(())
     }
 
-    /// Deletes a data directory and all that is in it.
+    /// Deletes a data directory and all that is in it. If that is interrupted, it can be called again, and until then the
+    /// directory is refused by [`DataDirectory::open`].
     ///
     /// # Errors
-    /// If it is no data directory of a node, or is in use. Nothing is deleted then.
+    /// If it is no data directory of a node, holds other files too, or is in use. Nothing is deleted then.
     pub fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         let refused = |error: StartError| match error {
             StartError::Storage(error) => error,
             error => io::Error::new(io::ErrorKind::InvalidInput, error.to_string()),
         };
-        if !disk.exists(&path.join(IDENTITY))? {
-            let text = format!("{} holds no data of a node, and is left alone", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        let left_alone = |reason: &str| {
+            let text = format!("{} {reason}, and is left alone", path.display());
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        };
+        let (identity, removed) = (path.join(IDENTITY), path.join(IDENTITY_REMOVED));
+        if !disk.exists(&identity)? && !disk.exists(&removed)? {
+            return left_alone("holds no data of a node");
+        }
+        if let Some(name) = disk.list(path)?.iter().find(|name| !OURS.contains(&name.as_str())) {
+            return left_alone(&format!("holds {name:?} beside a node's data"));
         }
         let lock = lock(disk, path).map_err(refused)?;
-        read(disk, path).map_err(refused)?;
+        if disk.exists(&identity)? {
+            read(disk, path).map_err(refused)?;
+            // From here on it is no node's directory, so that no half of its log is ever taken for the whole.
+            disk.rename(&identity, &removed)?;
+            disk.sync_dir(path)?;
+        }
+        for dir in ["log", "snapshots"].map(|name| path.join(name)) {
+            if disk.exists(&dir)? {
+                disk.remove_dir(&dir)?;
+            }
+        }
+        disk.sync_dir(path)?;
+        // Last, so that whatever is left until here still says what it is.
         disk.remove_dir(path)?;
         drop(lock);
         disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
@@ -359,6 +384,28 @@ mod tests {
         drop(open(&disk, &expected(), 7).unwrap());
         DataDirectory::remove(&disk, Path::new("data")).unwrap();
         assert!(!disk.exists(Path::new("data")).unwrap());
+    }
+
+    #[test]
+    fn what_lies_beside_our_own_is_not_deleted_with_it() {
+        let disk = MemoryDisk::new();
+        drop(open(&disk, &expected(), 7).unwrap());
+        disk.create(Path::new("data/thesis.tex")).unwrap();
+        let error = DataDirectory::remove(&disk, Path::new("data")).unwrap_err().to_string();
+        assert!(error.contains("thesis.tex"), "{error}");
+        open(&disk, &expected(), 8).unwrap();
+    }
+
+    #[test]
+    fn a_half_deleted_directory_is_not_used_but_can_be_deleted_again() {
+        let disk = MemoryDisk::new();
+        drop(open(&disk, &expected(), 7).unwrap());
+        disk.create_dir(Path::new("data/log")).unwrap();
+        let data = Path::new("data");
+        disk.rename(&data.join(IDENTITY), &data.join(IDENTITY_REMOVED)).unwrap();
+        assert!(matches!(open(&disk, &expected(), 8), Err(StartError::Foreign { .. })));
+        DataDirectory::remove(&disk, data).unwrap();
+        open(&disk, &expected(), 8).unwrap();
     }
 
     #[test]

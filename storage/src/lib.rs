@@ -1,14 +1,49 @@
-//! Lovebird: storage.
+//! Lovebird: the log on disk, snapshot files, the data directory, and the in-memory twin of all of it.
+//!
+//! # How durable things come to be here
+//!
+//! [`disk`] is the file system as this crate wants it: small, synchronous, and honest about what a crash may take. Over it
+//! stand two stores that implement the seams of `lovebird-core`:
+//!
+//! - [`log`]: one ordered stream for all groups of a node: entries, votes, commit points, purges. One write and one sync
+//!   a batch; a caller is told "durable" only after that sync.
+//! - [`snapshot`]: one file a snapshot, in chunks that verify, under its name only when it is complete.
+//!
+//! [`DataDirectory`] ties them to a node: it locks the directory and knows whose it is. [`MemoryStorage`] is the same
+//! engine over a disk in memory that can be made to fail and to crash.
+//!
+//! # Invariants
+//!
+//! 1. What was acknowledged survives `kill -9` and loss of power at any moment, or opening fails and says what was lost.
+//! 2. What was not acknowledged may be lost, but only as a suffix of the stream.
+//! 3. After a failed write or sync nothing is acknowledged any more; the sync is not tried again.
+//! 4. Every byte that is read back is verified before it is used.
+//! 5. No file is touched in a directory that is not ours.
+//!
+//! # What it does not do
+//!
+//! It knows nothing of consensus: when to truncate, purge or take a snapshot is for `lovebird-core` to decide. It decodes no
+//! records. Nothing here is asynchronous.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod directory;
-pub mod disk;
-pub mod log;
-pub mod snapshot;
 mod sync;
+
+pub mod disk;
+
+pub mod log;
+
+pub mod snapshot;
+
+mod directory;
+
+mod memory;
+
+#[cfg(feature = "testing")]
+pub mod conformance;
 
 pub use directory::{DataDirectory, Expected};
 pub use disk::{Disk, DiskFile, MemoryDisk, RealDisk};
 pub use log::{Log, Options as LogOptions};
+pub use memory::MemoryStorage;
 pub use snapshot::SnapshotDirectory;

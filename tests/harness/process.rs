@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use super::wait::until;
 
@@ -67,6 +68,15 @@ impl Process {
             line.trim_end_matches("kB").trim().parse::<u64>().unwrap() << 10
         };
         Memory { resident_bytes: bytes("VmRSS:"), peak_bytes: bytes("VmHWM:") }
+    }
+
+    /// The processor time that it has used, to the hundredth of a second.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // The name of the program stands in brackets and may hold anything; the fields count from behind it.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 }
 

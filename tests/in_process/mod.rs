@@ -1,22 +1,52 @@
 //! Nodes within the test's own process, over real sockets and real disks, whose logs the test can read.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird::{Node, Options, StateMachine};
+use lovebird::{Context, Node, Options, StateMachine};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::runtime;
-use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory};
-use lovebird_transport::{GrpcTransport, serve};
+use lovebird_storage::{Disk, Log, LogOptions, RealDisk, SnapshotDirectory};
+use lovebird_transport::{GrpcTransport, MemoryNetwork, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 /// Longer than anything here should take.
 const LONG: Duration = Duration::from_secs(60);
+
+/// A state machine that adds up.
+#[derive(Default)]
+pub struct Sum(u64);
+
+impl StateMachine for Sum {
+    type Command = u64;
+    type Reply = u64;
+    type Query = ();
+    type Answer = u64;
+    type Snapshot = u64;
+
+    fn apply(&mut self, _: &Context, add: u64) -> u64 {
+        self.0 += add;
+        self.0
+    }
+
+    fn query(&self, _: ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> u64 {
+        self.0
+    }
+
+    fn restore(&mut self, snapshot: u64) {
+        self.0 = snapshot;
+    }
+}
 
 /// A node, and its log.
 pub struct Member<S> {
@@ -134,6 +164,32 @@ impl<S: StateMachine + Default> Cluster<S> {
             self.members.iter().flatten().all(|member| member.node.status().applied >= index).then_some(())
         })
         .await;
+    }
+}
+
+/// What a node is made of whose disk and network are in memory: life `id` of its node, at the first of its starts.
+pub fn parts_in_memory(
+    network: &MemoryNetwork,
+    disk: Arc<dyn Disk>,
+    id: RaftId,
+    members: BTreeMap<u64, String>,
+) -> Parts {
+    let initial_members: BTreeSet<u64> = members.keys().copied().collect();
+    let log = Log::open(disk.clone(), Path::new("log"), &LogOptions::default()).unwrap();
+    Parts {
+        identity: Identity {
+            cluster: ClusterId::of("in memory", &initial_members),
+            cluster_name: "in memory".to_owned(),
+            initial_members,
+            id,
+            starts: 1,
+        },
+        group: 0,
+        log: log.group(0),
+        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0).unwrap(),
+        transport: Arc::new(network.transport(&members[&id.node])),
+        members,
+        guard: Box::new(()),
     }
 }
 

@@ -33,6 +33,7 @@ use crate::error::StartError;
 use crate::identity::{GroupId, Membership, RaftId};
 use crate::log_store::{LogStore, Vote};
 use crate::peers::Peers;
+use crate::runtime;
 use crate::snapshot_store::SnapshotStore;
 use crate::transport::{
     AppendReply, AppendRequest, Replies, Role, TransferRequest, TransportError, TransportResult, VoteReply,
@@ -44,7 +45,7 @@ use crate::transport::{
 pub(crate) struct ConsensusConfig {
     /// How often a leader shows that it is there.
     pub(crate) heartbeat: Duration,
-    /// How long a follower waits for it at least; by chance up to twice as long.
+    /// How long a leader that is not heard from is certain to be left alone; twice that later another one stands.
     pub(crate) election: Duration,
 }
 
@@ -56,16 +57,19 @@ impl ConsensusConfig {
 
     fn to_raft(self, cluster: String) -> Result<Config, StartError> {
         let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-        let election = millis(self.election);
+        let (heartbeat, election) = (millis(self.heartbeat), millis(self.election));
         let config = Config {
             cluster_name: cluster,
-            heartbeat_interval: millis(self.heartbeat),
-            election_timeout_min: election,
-            election_timeout_max: election * 2,
+            heartbeat_interval: heartbeat,
+            // A follower of openraft waits for the leader's lease, which is `election_timeout_max`, and then for a random
+            // time between the two: all in all, one and a half times `election`, and by chance up to twice. The lower one
+            // is also how long openraft waits for a vote, which takes a sync on the other side.
+            election_timeout_min: (election / 2).max(heartbeat + 1),
+            election_timeout_max: election,
             enable_pre_vote: Some(true),
             enable_leader_restore: Some(false),
-            // At least the leader's lease and the longest election timeout, both at most twice the shortest.
-            quorum_loss_probe_interval: Some(election * 4),
+            // The least that openraft accepts: the lease and the longest election timeout.
+            quorum_loss_probe_interval: Some(election * 2),
             install_snapshot_timeout: millis(self.stall()),
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: u64::MAX,
@@ -141,6 +145,7 @@ impl Consensus {
         snapshots: Arc<dyn SnapshotStore>,
         replica: Arc<Replica>,
     ) -> Result<Self, StartError> {
+        reconcile(&log, &snapshots).await.map_err(StartError::Storage)?;
         let id = peers.local();
         let network = Network::new(peers, config.stall());
         let machine = MachineAdapter::new(replica, snapshots, log.clone());
@@ -189,7 +194,7 @@ impl Consensus {
 
     /// A view of the leadership that can be waited on.
     pub(crate) fn watch(&self) -> LeadershipWatch {
-        LeadershipWatch(self.raft.server_metrics())
+        LeadershipWatch { metrics: self.raft.server_metrics(), ended: false }
     }
 
     /// The members as of everything that the log holds at this moment. Waits for consensus to finish what it is doing,
@@ -312,20 +317,55 @@ impl Consensus {
     }
 }
 
+/// Drops entries that contradict the newest snapshot.
+///
+/// A snapshot that was received is durable a moment before the log is cut and purged for it. Where the log ends in entries
+/// that were never committed, a crash between the two leaves another entry at the place of the snapshot's last one, which
+/// openraft takes for damage. What a snapshot holds was committed, so that entry was not, nor was anything behind it; and
+/// what was committed before it the snapshot holds.
+async fn reconcile(log: &Arc<dyn LogStore>, snapshots: &Arc<dyn SnapshotStore>) -> io::Result<()> {
+    let (log, snapshots) = (log.clone(), snapshots.clone());
+    runtime::blocking(move || {
+        let Some(snapshot) = snapshots.latest()? else { return Ok(()) };
+        let last = snapshot.meta().last_entry();
+        let held = log.read(last.number..last.number + 1, 0)?.first().map(Entry::id);
+        match held.filter(|held| *held != last) {
+            Some(held) => {
+                tracing::warn!(snapshot = %last, %held, "drops the log's uncommitted end, which contradicts a snapshot");
+                log.truncate_after(log.state().purged)
+            }
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
 /// Follows the leadership.
-pub(crate) struct LeadershipWatch(WatchReceiverOf<Types, RaftServerMetrics<Types>>);
+pub(crate) struct LeadershipWatch {
+    metrics: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
+    ended: bool,
+}
 
 impl LeadershipWatch {
     /// The leadership now; a change after this is what [`LeadershipWatch::changed`] waits for.
     pub(crate) fn now(&mut self) -> Leadership {
         // Mark what is there as seen before it is read, so that no change between the two is missed.
-        let _ = self.0.changed().now_or_never();
-        leadership_of(&self.0.borrow_watched())
+        if let Some(Err(_)) = self.metrics.changed().now_or_never() {
+            self.ended = true;
+        }
+        leadership_of(&self.metrics.borrow_watched())
     }
 
     /// Waits for a change; `false` if consensus has stopped.
     pub(crate) async fn changed(&mut self) -> bool {
-        self.0.changed().await.is_ok()
+        self.ended = self.metrics.changed().await.is_err();
+        !self.ended
+    }
+
+    /// Whether consensus has ended, as far as this watch has been told. A panic of openraft's core shows here and not in
+    /// [`Consensus::fatal`], since who panics publishes nothing; the leadership then stays what it was.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
     }
 }
 

@@ -72,6 +72,10 @@ impl LogAdapter {
             state.ready = entries.into_iter();
             match state.ready.next() {
                 Some(entry) => Ok(Some((entry, state))),
+                // A range may reach beyond the end of the log, where it ends, but not before its beginning.
+                None if state.log.log.state().last.is_none_or(|last| last.number < state.numbers.start) => {
+                    Ok(None)
+                }
                 None => Err(io::Error::other(format!(
                     "the log does not hold the committed entries {:?}",
                     state.numbers

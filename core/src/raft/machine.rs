@@ -102,10 +102,13 @@ pub(crate) fn to_raft_snapshot(snapshot: SnapshotHandle) -> SnapshotOf<Types, Sn
     SnapshotOf::<Types, SnapshotHandle> { meta: to_raft_meta(snapshot.meta()), snapshot }
 }
 
+/// What capturing gave: nothing before anything was applied.
+type Captured = io::Result<Option<(SnapshotMeta, Capture)>>;
+
 /// Writes one captured state, in the background.
 pub(crate) struct SnapshotBuilder {
     /// Behind a lock only because openraft wants builders to be `Sync`, which a capture need not be.
-    captured: Mutex<Option<io::Result<Option<(SnapshotMeta, Capture)>>>>,
+    captured: Mutex<Option<Captured>>,
     snapshots: Arc<dyn SnapshotStore>,
     replica: Arc<Replica>,
 }

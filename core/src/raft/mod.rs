@@ -34,4 +34,8 @@ pub(crate) use consensus::{
 pub(crate) use types::{Applied, membership_of};
 
 #[cfg(feature = "testing")]
-pub(crate) use {log::LogAdapter, machine::MachineAdapter, types::Types};
+pub(crate) use {
+    log::LogAdapter,
+    machine::{MachineAdapter, SnapshotBuilder, SnapshotHandle},
+    types::{LogEntry, Types, from_log_id},
+};

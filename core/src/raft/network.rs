@@ -79,12 +79,17 @@ pub(crate) struct Connection {
     endpoint: Arc<dyn Endpoint>,
     stall: Duration,
     suspect: Arc<AtomicBool>,
-    /// How many times in a row a stream could not be opened.
-    unopened: u32,
+    /// How many times in a row a stream could not be opened; not counted where each is a heartbeat, which openraft sends at
+    /// its own pace and gives up before any wait would be over.
+    unopened: Option<u32>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Connection;
+
+    async fn new_heartbeat_client(&mut self, target: RaftId, recorded: &String) -> Connection {
+        Connection { unopened: None, ..self.new_client(target, recorded).await }
+    }
 
     async fn new_client(&mut self, target: RaftId, recorded: &String) -> Connection {
         let address = self.peers.address(target.node, recorded);
@@ -94,7 +99,7 @@ impl RaftNetworkFactory<Types> for Network {
             endpoint: self.peers.endpoint(&address),
             stall: self.stall,
             suspect: self.suspects.entry(target).or_default().clone(),
-            unopened: 0,
+            unopened: Some(0),
         }
     }
 }
@@ -165,7 +170,7 @@ impl Connection {
 
     /// Waits a while if the last stream could not be opened.
     async fn wait_to_reopen(&self) {
-        if let Some(doublings) = self.unopened.checked_sub(1) {
+        if let Some(doublings) = self.unopened.and_then(|unopened| unopened.checked_sub(1)) {
             runtime::sleep((REOPEN_LEAST * (1 << doublings.min(8))).min(REOPEN_MOST)).await;
         }
     }
@@ -205,11 +210,17 @@ impl Connection {
                 begun = true;
                 sent = received;
             }
-            while sent < offer.id.length && sent - received < (CHUNKS_AHEAD * CHUNK_BYTES) as u64 {
+            while sent < offer.id.length
+                && sent.saturating_sub(received) < (CHUNKS_AHEAD * CHUNK_BYTES) as u64
+            {
                 let reader = file.clone();
                 let bytes = runtime::blocking(move || reader.read_raw(sent, CHUNK_BYTES))
                     .await
                     .map_err(|e| RPCError::Network(NetworkError::new(&e)))?;
+                if bytes.is_empty() {
+                    let text = format!("the snapshot file ends at byte {sent} of {}", offer.id.length);
+                    return Err(RPCError::Network(NetworkError::from_string(text)));
+                }
                 let next = sent + bytes.len() as u64;
                 let chunk = SnapshotChunk { offset: sent, bytes };
                 if let Some(chunks) = &chunks
@@ -318,7 +329,6 @@ impl RaftNetworkV2<Types> for Connection {
         _option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
         let input = stream::once(async move { request }).boxed();
-        // A heartbeat is not held back: it has a time of its own, and is how an idle leader finds out that a peer is back.
         let mut replies = self.stream(input).await?.watched(self);
         match replies.next().await {
             Some(reply) => reply.map(AppendEntriesResponse::from),
@@ -341,7 +351,8 @@ impl RaftNetworkV2<Types> for Connection {
         async move {
             connection.wait_to_reopen().await;
             let opened = connection.stream(input).await;
-            connection.unopened = opened.as_ref().map_or(connection.unopened.saturating_add(1), |_| 0);
+            let failed = opened.is_err();
+            connection.unopened = connection.unopened.map(|n| if failed { n.saturating_add(1) } else { 0 });
             Ok(opened?.watched(connection))
         }
         .boxed()

@@ -19,7 +19,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-pub use chosen::{Instant, Raft, Task, Worker};
+pub use chosen::{Instant, Task, Worker};
+// What openraft is given; public for the suites that check it, and nobody else's business.
+#[doc(hidden)]
+pub use chosen::Raft;
 #[cfg(madsim)]
 pub use simulated::{Clocks, Simulation};
 

@@ -1,12 +1,15 @@
 //! The in-memory twin of the disk: it records what is asked of it, fails when told to, and forgets in a crash what was
 //! not synced.
 
+mod sectors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{Disk, DiskFile, DiskLock, SECTOR_BYTES};
+use super::{Disk, DiskFile, DiskLock};
+use sectors::File;
 
 /// One call, as it reached the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +44,7 @@ pub enum Call {
 pub enum Fault {
     /// [`DiskFile::write_at`].
     Write,
-    /// [`DiskFile::sync_data`]. What was not synced is then lost at the next crash, whatever is synced later.
+    /// [`DiskFile::sync_data`]. Later syncs take what was to be synced for clean, though it may not have reached the disk.
     Sync,
     /// [`Disk::rename`].
     Rename,
@@ -54,10 +57,15 @@ pub enum Fault {
 }
 
 /// A disk in memory. Clones are the same disk.
+///
+/// What uses the disk and is to die in a crash of its machine, as an engine does, is given [`MemoryDisk::mount`]; the one
+/// who makes it crash keeps the disk itself.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
-
-type Sector = [u8; SECTOR_BYTES];
+pub struct MemoryDisk {
+    shared: Arc<Mutex<State>>,
+    /// The generation that this handle dies with; none for the one who stands outside of the machine.
+    mounted: Option<u64>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -105,90 +113,6 @@ impl NameChange {
     }
 }
 
-/// Sectors that were never written are absent and read as zeros, so that preallocation costs nothing.
-#[derive(Clone, Debug, Default)]
-struct File {
-    sectors: BTreeMap<u64, Sector>,
-    bytes: u64,
-    durable_sectors: BTreeMap<u64, Sector>,
-    durable_bytes: u64,
-    dirty: BTreeSet<u64>,
-}
-
-impl File {
-    fn write(&mut self, offset: u64, bytes: &[u8]) {
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = offset + done as u64;
-            let number = at / SECTOR_BYTES as u64;
-            let within = (at % SECTOR_BYTES as u64) as usize;
-            let part = (SECTOR_BYTES - within).min(bytes.len() - done);
-            let sector = self.sectors.entry(number).or_insert([0; SECTOR_BYTES]);
-            sector[within..within + part].copy_from_slice(&bytes[done..done + part]);
-            self.dirty.insert(number);
-            done += part;
-        }
-        self.bytes = self.bytes.max(offset + bytes.len() as u64);
-    }
-
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
-        let bytes = self.bytes.saturating_sub(offset).min(buffer.len() as u64) as usize;
-        let mut done = 0;
-        while done < bytes {
-            let at = offset + done as u64;
-            let within = (at % SECTOR_BYTES as u64) as usize;
-            let part = (SECTOR_BYTES - within).min(bytes - done);
-            match self.sectors.get(&(at / SECTOR_BYTES as u64)) {
-                Some(sector) => buffer[done..done + part].copy_from_slice(&sector[within..within + part]),
-                None => buffer[done..done + part].fill(0),
-            }
-            done += part;
-        }
-        bytes
-    }
-
-    fn set_len(&mut self, bytes: u64) {
-        if bytes < self.bytes {
-            let gone = self.sectors.split_off(&bytes.div_ceil(SECTOR_BYTES as u64));
-            self.dirty.extend(gone.into_keys());
-            let within = (bytes % SECTOR_BYTES as u64) as usize;
-            let last = bytes / SECTOR_BYTES as u64;
-            if let Some(sector) = self.sectors.get_mut(&last) {
-                sector[within..].fill(0);
-                self.dirty.insert(last);
-            }
-        }
-        self.bytes = bytes;
-    }
-
-    fn sync(&mut self) {
-        for number in std::mem::take(&mut self.dirty) {
-            match self.sectors.get(&number) {
-                Some(sector) => self.durable_sectors.insert(number, *sector),
-                None => self.durable_sectors.remove(&number),
-            };
-        }
-        self.durable_bytes = self.bytes;
-    }
-
-    fn crash(&mut self, keep: &mut dyn FnMut() -> bool) {
-        if self.bytes != self.durable_bytes && keep() {
-            self.durable_bytes = self.bytes;
-        }
-        for number in std::mem::take(&mut self.dirty) {
-            if keep() {
-                match self.sectors.get(&number) {
-                    Some(sector) => self.durable_sectors.insert(number, *sector),
-                    None => self.durable_sectors.remove(&number),
-                };
-            }
-        }
-        self.bytes = self.durable_bytes;
-        self.durable_sectors.retain(|number, _| number * (SECTOR_BYTES as u64) < self.durable_bytes);
-        self.sectors = self.durable_sectors.clone();
-    }
-}
-
 impl State {
     fn note(&mut self, call: Call) {
         if let Some(calls) = &mut self.calls {
@@ -227,7 +151,22 @@ impl MemoryDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        crate::sync::lock(&self.0)
+        crate::sync::lock(&self.shared)
+    }
+
+    /// The disk as the machine has it that runs now: after the next crash nothing works through it any more.
+    pub fn mount(&self) -> MemoryDisk {
+        let generation = self.state().generation;
+        MemoryDisk { shared: self.shared.clone(), mounted: Some(generation) }
+    }
+
+    /// For the calls of a machine, which a crash has ended.
+    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        if self.mounted.is_some_and(|generation| generation != state.generation) {
+            return Err(io::Error::other("the machine has crashed"));
+        }
+        Ok(state)
     }
 
     /// Begins to record calls.
@@ -285,7 +224,7 @@ impl MemoryDisk {
 
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Create(path.into()));
         state.fault(Fault::Create)?;
         if state.names.contains_key(path) {
@@ -302,18 +241,18 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.state();
+        let state = self.alive()?;
         let file = *state.names.get(path).ok_or_else(|| error_at(path, io::ErrorKind::NotFound))?;
         Ok(state.handle(self, path, file))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        let state = self.state();
+        let state = self.alive()?;
         Ok(state.names.contains_key(path) || state.dirs.contains(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let state = self.alive()?;
         if !state.dirs.contains(dir) {
             return Err(error_at(dir, io::ErrorKind::NotFound));
         }
@@ -327,7 +266,7 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Rename(from.into(), to.into()));
         state.fault(Fault::Rename)?;
         if !state.names.contains_key(from) {
@@ -338,7 +277,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::Remove(path.into()));
         state.fault(Fault::Remove)?;
         if !state.names.contains_key(path) {
@@ -349,7 +288,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         let inside: Vec<PathBuf> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
         for path in inside {
             state.change_name(NameChange::Unlink(path));
@@ -359,13 +298,13 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.dirs.extend(dir.ancestors().map(Path::to_owned));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.alive()?;
         state.note(Call::SyncDir(dir.into()));
         state.fault(Fault::SyncDir)?;
         let (ours, others) =
@@ -382,7 +321,7 @@ impl Disk for MemoryDisk {
         if !self.exists(path)? {
             self.create(path)?;
         }
-        let mut state = self.state();
+        let mut state = self.alive()?;
         if !state.locks.insert(path.into()) {
             return Err(error_at(path, io::ErrorKind::WouldBlock));
         }
@@ -446,8 +385,8 @@ impl DiskFile for MemoryFile {
         self.with(|state| {
             state.note(Call::Sync(self.path.clone()));
             if let Err(e) = state.fault(Fault::Sync) {
-                // As Linux does: the pages count as clean from now on, though they never reached the disk.
-                self.file(state).dirty.clear();
+                // As Linux does: the pages count as clean from now on, whether they reached the disk or not.
+                self.file(state).fail_sync();
                 return Err(e);
             }
             self.file(state).sync();
@@ -468,7 +407,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.with(|state| Ok(self.file(state).bytes))
+        self.with(|state| Ok(self.file(state).len()))
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) enum Driver {
 }
 
 impl Driver {
+    #[cfg_attr(madsim, expect(unused_variables, reason = "only a thread has to be given the queue"))]
     pub(super) fn start(shared: &Arc<Shared>, writer: Writer, drive: Drive) -> io::Result<Driver> {
         match drive {
             #[cfg(not(madsim))]

@@ -33,17 +33,22 @@
 //! A completion is called exactly once, also when the method that took it returns an error: then with that error, before
 //! the method returns.
 
-mod driver;
-mod frame;
+// What a group is told, until it is queued.
 mod group;
-mod open;
 mod operation;
 mod queue;
-mod recovery;
-mod segment;
 mod store;
+
+// What is queued, until it is on disk.
+mod driver;
+mod frame;
+mod segment;
 mod trail;
 mod writer;
+
+// What is on disk, until it is a log again.
+mod open;
+mod recovery;
 
 use std::io;
 use std::path::Path;

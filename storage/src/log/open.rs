@@ -240,7 +240,7 @@ impl<'a> Replay<'a> {
     /// Whether the segment goes on where the last one ended. It does not if it was never finished.
     fn follows(&mut self, segment: &Arc<Segment>, header: &Option<SegmentHeader>) -> io::Result<bool> {
         let Some(header) = header else {
-            if recovery::any_frame(&read(segment)?) {
+            if recovery::had_header(&read(segment)?) {
                 let proof = "its header was synced before the frames that stand behind it".to_owned();
                 return Err(OpenError::Damaged { path: segment.path.clone(), offset: 0, proof }.into());
             }

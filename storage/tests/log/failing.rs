@@ -90,6 +90,22 @@ fn poisoned_in_the_middle_of_a_queue_tells_everyone_in_order() {
 }
 
 #[test]
+fn what_a_restart_finds_behind_a_failed_sync_is_made_durable_before_it_counts() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk);
+    let group = log.group(0);
+    stretch(&*group, 3, 10);
+    disk.fail(Fault::Sync, 1, ErrorKind::Other);
+    group.append(vec![commands(1, 4, 4, 1, 10)], Box::new(|end| assert!(end.is_err()))).unwrap();
+    drop((group, log));
+    // The process starts again, the machine does not: the frame stands in the system's cache, marked as clean.
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().last, Some(id(1, 4)));
+    disk.crash();
+    assert_eq!(open(&disk).group(0).state().last, Some(id(1, 4)), "it was there, and is lost");
+}
+
+#[test]
 fn poisoned_when_a_purged_segment_cannot_be_removed() {
     let disk = MemoryDisk::new();
     let log = open(&disk);

@@ -94,6 +94,22 @@ fn flipped_bit_in_an_earlier_segment_is_refused() {
 }
 
 #[test]
+fn segment_that_lost_its_header_is_refused_if_anything_was_acknowledged_in_it() {
+    let wipe = |disk: &MemoryDisk| {
+        let segment = file(disk, &segments(disk)[0]);
+        segment.write_at(0, &[0; 512]).unwrap();
+    };
+    let disk = small_log(1);
+    wipe(&disk);
+    assert!(refusal(&disk).contains("its header was synced"));
+    // With nothing behind its head it was being made: nothing is lost with it.
+    let disk = MemoryDisk::new();
+    drop(open(&disk));
+    wipe(&disk);
+    assert_eq!(open(&disk).group(0).state().last, None);
+}
+
+#[test]
 fn frame_of_a_cut_tail_never_comes_back() {
     let disk = small_log(2);
     let log = open(&disk);

@@ -23,7 +23,7 @@ pub fn open(disk: &MemoryDisk) -> Log {
 }
 
 pub fn try_open(disk: &MemoryDisk) -> std::io::Result<Log> {
-    Log::open(Arc::new(disk.clone()), Path::new(DIR), &options())
+    Log::open(Arc::new(disk.mount()), Path::new(DIR), &options())
 }
 
 pub fn id(term: u64, number: u64) -> EntryId {
