@@ -40,9 +40,9 @@ pub(crate) fn compare(checker: &Checker, replicas: &[(u64, Replica)], state: &St
 fn check_numbers(checker: &Checker, node: u64, replica: &Replica, entries: &[Entry], state: &State) {
     let log = replica.log.state();
     let purged = log.purged.and_then(|purged| replica.log.numbering_at(purged.number));
-    let mut numbering = purged.unwrap_or_else(Numbering::default);
-    let mut number = log.purged.map_or(0, |purged| purged.number + 1);
-    for entry in entries {
+    let mut numbering: Numbering = purged.unwrap_or_default();
+    let first = log.purged.map_or(0, |purged| purged.number + 1);
+    for (number, entry) in (first..).zip(entries) {
         let header = &entry.header;
         let (after, first_index) = count(numbering, header);
         if header.number != number || header.first_index != first_index.unwrap_or(0) {
@@ -54,7 +54,6 @@ fn check_numbers(checker: &Checker, node: u64, replica: &Replica, entries: &[Ent
             check_records(checker, node, entry, first_index, state);
         }
         numbering = after;
-        number += 1;
     }
     if log.last_index != numbering.last_index {
         checker.violation(format!(
