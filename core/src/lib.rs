@@ -20,8 +20,8 @@
 //!
 //! # Invariants
 //!
-//! - Only `raft` names openraft, and only it and the log engine know entry numbers. Everybody else speaks of log indexes,
-//!   which count records, are consecutive from 1, and equal on every replica.
+//! - Only `raft`, and the runtime that it is given, name openraft; only `raft` and the log engine know entry numbers.
+//!   Everybody else speaks of log indexes, which count records, are consecutive from 1, and equal on every replica.
 //! - A payload is encoded once, by the client, and decoded once a replica, by `apply`; in between it is `Bytes`.
 //! - "Not committed" is said only where it is certain. Otherwise the outcome is unknown, and said to be.
 //! - Nothing is acknowledged that a majority does not hold durably.

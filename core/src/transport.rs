@@ -159,7 +159,8 @@ pub struct ReadIndex {
 pub struct ProposeOpen {
     /// The group.
     pub group: GroupId,
-    /// Whether a node forwards what clients gave it. It is then not forwarded again.
+    /// Whether a node forwards what clients gave it. It is then taken only by a node that leads, so that it does not travel in
+    /// circles.
     pub forwarded: bool,
 }
 
