@@ -12,7 +12,7 @@ use lovebird_core::error::StartError;
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime::{self, Clocks};
-use lovebird_storage::log::Drive;
+use lovebird_storage::log::{Drive, Prepare};
 use lovebird_storage::{DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, SnapshotDirectory};
 use lovebird_transport::MemoryNetwork;
 use madsim::runtime::{Handle, NodeHandle};
@@ -253,7 +253,9 @@ async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, St
         segment_bytes: 64 << 10,
         cache_bytes: 16 << 10,
         missing: directory.missing_log(),
+        prepare: Prepare::Reserve,
         drive: Drive::InPlace,
+        ..LogOptions::default()
     };
     let log = Log::open(disk.clone(), &path.join("log"), &log_options).map_err(StartError::Storage)?;
     let snapshots =

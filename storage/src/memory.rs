@@ -9,7 +9,7 @@ use lovebird_core::log_store::LogStore;
 use lovebird_core::snapshot_store::SnapshotStore;
 
 use crate::disk::MemoryDisk;
-use crate::log::{Drive, Log, Options};
+use crate::log::{Drive, Log, Options, Prepare};
 use crate::snapshot::SnapshotDirectory;
 
 /// Storage that survives restarts and crashes of what uses it, but not of the process. Clones are the same storage.
@@ -50,7 +50,12 @@ impl MemoryStorage {
     /// # Errors
     /// Those of the engine.
     pub fn open(&self, group: GroupId) -> io::Result<(Arc<dyn LogStore>, Arc<dyn SnapshotStore>)> {
-        let options = Options { drive: Drive::InPlace, segment_bytes: 1 << 20, ..Options::default() };
+        let options = Options {
+            drive: Drive::InPlace,
+            prepare: Prepare::Reserve,
+            segment_bytes: 1 << 20,
+            ..Options::default()
+        };
         let disk = Arc::new(self.0.mount());
         let log = Log::open(disk.clone(), Path::new("/log"), &options)?;
         let snapshots = SnapshotDirectory::open(disk, Path::new("/snapshots"), group)?;

@@ -16,7 +16,8 @@ use crate::sync::lock;
 pub(super) enum Driver {
     #[cfg(not(madsim))]
     Thread(Mutex<Option<std::thread::JoinHandle<()>>>),
-    InPlace(Mutex<Writer>),
+    /// Boxed: it is far larger than a handle of a thread.
+    InPlace(Box<Mutex<Writer>>),
 }
 
 impl Driver {
@@ -29,7 +30,7 @@ impl Driver {
                 let thread = std::thread::Builder::new().name("log-writer".to_owned());
                 Ok(Driver::Thread(Mutex::new(Some(thread.spawn(move || run(&shared, writer))?))))
             }
-            _ => Ok(Driver::InPlace(Mutex::new(writer))),
+            _ => Ok(Driver::InPlace(Box::new(Mutex::new(writer)))),
         }
     }
 
@@ -91,6 +92,46 @@ impl Drop for PoisonOnPanic<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.poison("the log's writer thread panicked", Vec::new());
+        }
+    }
+}
+
+/// Work of the log's that goes on beside the writer, or was done at once where there are no threads.
+pub(super) enum Background<T> {
+    #[cfg(not(madsim))]
+    Thread(std::thread::JoinHandle<io::Result<T>>),
+    Done(io::Result<T>),
+}
+
+impl<T: Send + 'static> Background<T> {
+    #[cfg_attr(madsim, expect(unused_variables, reason = "there is one way only"))]
+    pub(super) fn begin(drive: Drive, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Self {
+        match drive {
+            #[cfg(not(madsim))]
+            Drive::Thread => {
+                let thread = std::thread::Builder::new().name("log-spare".to_owned());
+                thread.spawn(work).map_or_else(|error| Background::Done(Err(error)), Background::Thread)
+            }
+            _ => Background::Done(work()),
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        match self {
+            #[cfg(not(madsim))]
+            Background::Thread(thread) => thread.is_finished(),
+            Background::Done(_) => true,
+        }
+    }
+
+    /// Waits until it is done.
+    pub(super) fn wait(self) -> io::Result<T> {
+        match self {
+            #[cfg(not(madsim))]
+            Background::Thread(thread) => {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread for it panicked")))
+            }
+            Background::Done(result) => result,
         }
     }
 }

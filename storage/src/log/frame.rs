@@ -49,6 +49,11 @@ impl Frame {
         padded(FRAME_HEADER_BYTES + self.payload.len()) as u64
     }
 
+    /// How many bytes the payload of the frame that begins like this says it has.
+    pub(super) fn payload_bytes(start: &[u8; FRAME_HEADER_BYTES]) -> usize {
+        (&start[12..]).get_u32_le() as usize
+    }
+
     /// Reads the frame at the front of `bytes`, if a whole one with the right checksum is there.
     pub(super) fn decode(bytes: &Bytes) -> Option<Frame> {
         if bytes.len() < FRAME_HEADER_BYTES || !bytes.starts_with(MAGIC) {
@@ -73,9 +78,10 @@ impl Frame {
     }
 }
 
-/// Leaves room for the header; the payload is then appended, and [`seal`] ends the frame.
-pub(super) fn begin() -> BytesMut {
-    BytesMut::zeroed(FRAME_HEADER_BYTES)
+/// Clears `frame` and leaves room for the header; the payload is then appended, and [`seal`] ends the frame.
+pub(super) fn begin(frame: &mut BytesMut) {
+    frame.clear();
+    frame.resize(FRAME_HEADER_BYTES, 0);
 }
 
 /// Fills in the header of a frame whose payload is complete, and pads it.

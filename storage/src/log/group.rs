@@ -1,134 +1,190 @@
-//! One group's log in memory: an index of all entries that it holds, and the entries of its tail.
+//! One group: its state in memory, which every change meets at once, and its trail, which follows the stream.
 //!
-//! Everything here is decided without the disk. Callers change the state and queue the operation that tells the stream
-//! about it under one lock, so that both see the same order; opening applies the same operations again.
+//! Everything in [`GroupState`] is decided without the disk. Callers change the state and queue the operation that tells the
+//! stream about it under one lock, so that both see the same order. The entries that the stream does not have yet, and as
+//! many of the last ones as the bound allows, are in the state's tail; all before them are found through the trail.
+//! A reader that wants none of the tail never takes the state's lock, so that it does not meet those who append.
 //!
 //! # Invariants
 //!
-//! 1. `index` holds the entries behind `floor`, without gaps; outside of opening, `floor` is the purge point.
-//! 2. `tail` holds the last entries of `index`, each that has no location yet among them.
-//! 3. A slot's numbering is what counting gives from the numbering at `floor` on.
+//! 1. The entries from `first` to `last` are held, without gaps; those from `tail_first` on are in the tail.
+//! 2. What is held, but not in the tail, the trail has: the same entry, at the same number.
+//! 3. The numbering of an entry is what counting gives from the numbering at the purge point on.
+//! 4. Locks are taken in the order state, trail, queue; the writer holds one of them at a time.
 
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 
 use lovebird_core::entry::{Entry, EntryId};
 use lovebird_core::fence::Numbering;
+use lovebird_core::identity::GroupId;
 use lovebird_core::log_store::{LogState, Vote};
 
-use super::operation::{Checkpoint, Operation, Point, number};
-use super::segment::Segment;
+use super::operation::{Operation, Point, number};
+use super::trail::Trail;
+use crate::sync::{lock, read};
 
-/// Where an entry's bytes begin.
-#[derive(Clone)]
-pub(super) struct Location {
-    pub(super) segment: Arc<Segment>,
-    pub(super) offset: u64,
+/// See the module.
+pub(super) struct Group {
+    pub(super) id: GroupId,
+    pub(super) state: Mutex<GroupState>,
+    pub(super) trail: Arc<RwLock<Trail>>,
+    pub(super) bounds: Arc<Bounds>,
 }
 
-/// What is always in memory of an entry, some hundred bytes.
-struct Slot {
-    term: u64,
-    /// As encoded. Entries are bounded far below 4 GiB.
-    bytes: u32,
-    /// After this entry.
+/// What readers of the trail must know of the state. Stored under the state's lock; a reader that holds the trail's lock
+/// while it loads them finds there whatever they promise, since entries leave the tail only after the trail has them.
+#[derive(Default)]
+pub(super) struct Bounds {
+    first: AtomicU64,
+    tail_first: AtomicU64,
+    /// How often entries were cut off.
+    cuts: AtomicU64,
+}
+
+impl Bounds {
+    /// The numbers that the trail must be asked for.
+    pub(super) fn in_trail(&self) -> Range<u64> {
+        self.first.load(Ordering::Acquire)..self.tail_first.load(Ordering::Acquire)
+    }
+
+    /// Changes whenever an entry may have been replaced by another.
+    pub(super) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
+    }
+}
+
+/// An entry in memory, and the numbering after it.
+struct Held {
+    entry: Entry,
     numbering: Option<Numbering>,
-    /// Unknown until it has been written.
-    location: Option<Location>,
-}
-
-/// Where to find an entry that is to be read.
-pub(super) enum Source {
-    Memory(Entry),
-    Disk { id: EntryId, bytes: u32, location: Location },
+    /// Which append brought it: the same entry may be cut off and come again before the stream has either.
+    append: u64,
 }
 
 /// See the module.
 pub(super) struct GroupState {
-    floor: Option<Point>,
+    trail: Arc<RwLock<Trail>>,
+    bounds: Arc<Bounds>,
     purged: Option<Point>,
-    /// The number of `index[0]`, or of the next entry if the index is empty and there is a floor.
+    /// The purge point, if there is none behind it.
+    last: Option<Point>,
+    /// The number of the first entry held, or of the next one if none is and there is a last.
     first: u64,
-    index: VecDeque<Slot>,
-    tail: VecDeque<Entry>,
+    tail: VecDeque<Held>,
     tail_bytes: usize,
     tail_bytes_max: usize,
+    /// The trail has all entries before this number.
+    placed: u64,
+    /// The number of the next append.
+    append: u64,
     installed: Option<(EntryId, Numbering)>,
     vote: Option<Vote>,
     committed: Option<EntryId>,
 }
 
-impl GroupState {
-    pub(super) fn new(tail_bytes_max: usize) -> Self {
-        GroupState {
-            floor: None,
-            purged: None,
-            first: 0,
-            index: VecDeque::new(),
+impl Group {
+    /// A group as the stream has it.
+    pub(super) fn new(id: GroupId, trail: Trail, tail_bytes_max: usize) -> Group {
+        let checkpoint = trail.checkpoint();
+        let end = checkpoint.last.map_or(0, |last| last.id.number + 1);
+        let first = match checkpoint.purged {
+            Some(purged) => purged.id.number + 1,
+            None => trail.index().first().unwrap_or(end),
+        };
+        let (purged, last) = (checkpoint.purged, checkpoint.last);
+        let (vote, committed) = (checkpoint.vote, checkpoint.committed);
+        let (trail, bounds) = (Arc::new(RwLock::new(trail)), Arc::<Bounds>::default());
+        let state = GroupState {
+            trail: trail.clone(),
+            bounds: bounds.clone(),
+            purged,
+            last,
+            first,
             tail: VecDeque::new(),
             tail_bytes: 0,
             tail_bytes_max,
+            placed: end,
+            append: 0,
             installed: None,
-            vote: None,
-            committed: None,
-        }
+            vote,
+            committed,
+        };
+        state.publish();
+        Group { id, state: Mutex::new(state), trail, bounds }
     }
 
+    /// The trail has what this append brought, so it may leave the tail.
+    pub(super) fn placed(&self, append: u64, operation: &Operation) {
+        if let Operation::Append(entries) = operation {
+            lock(&self.state).place(append, entries.len());
+        }
+    }
+}
+
+impl GroupState {
     pub(super) fn state(&self) -> LogState {
-        let floor = self.floor_numbering();
-        let last = self.last_numbering();
         LogState {
             purged: self.purged.map(|point| point.id),
-            last: self.last().map(|point| point.id),
+            last: self.last.map(|point| point.id),
             vote: self.vote,
             committed: self.committed,
-            first_index: floor.map_or(0, |numbering| numbering.last_index + 1),
-            last_index: last.map_or(0, |numbering| numbering.last_index),
+            first_index: self.floor().map_or(0, |numbering| numbering.last_index + 1),
+            last_index: self.end_numbering().map_or(0, |numbering| numbering.last_index),
         }
     }
 
     /// Before the first entry that is held. A log that was never purged counts from zero.
-    fn floor_numbering(&self) -> Option<Numbering> {
-        self.floor.map_or(Some(Numbering::default()), |point| point.numbering)
+    fn floor(&self) -> Option<Numbering> {
+        self.purged.map_or(Some(Numbering::default()), |point| point.numbering)
     }
 
-    fn last_numbering(&self) -> Option<Numbering> {
-        self.index.back().map_or_else(|| self.floor_numbering(), |slot| slot.numbering)
+    fn end_numbering(&self) -> Option<Numbering> {
+        self.last.map_or(Some(Numbering::default()), |point| point.numbering)
     }
 
-    fn last(&self) -> Option<Point> {
-        let Some(slot) = self.index.back() else { return self.floor };
-        let id = EntryId::new(slot.term, self.end() - 1);
-        Some(Point { id, numbering: slot.numbering })
-    }
-
-    /// The number behind the last entry that is held; only of use if one is.
+    /// The number behind the last entry; only of use if there is one.
     fn end(&self) -> u64 {
-        self.first + self.index.len() as u64
+        self.last.map_or(self.first, |last| last.id.number + 1)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first == self.end()
     }
 
     fn tail_first(&self) -> u64 {
         self.end() - self.tail.len() as u64
     }
 
-    fn slot(&self, number: u64) -> Option<&Slot> {
-        self.index.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    fn publish(&self) {
+        self.bounds.first.store(self.first, Ordering::Release);
+        self.bounds.tail_first.store(self.tail_first(), Ordering::Release);
     }
 
-    /// The entry `number` as a point, if it is held or is the floor.
+    /// The entry `number` as a point, if it is held or is the purge point.
     fn point(&self, number: u64) -> Option<Point> {
-        if let Some(slot) = self.slot(number) {
-            return Some(Point { id: EntryId::new(slot.term, number), numbering: slot.numbering });
+        if let Some(purged) = self.purged.filter(|purged| purged.id.number == number) {
+            return Some(purged);
         }
-        self.floor.filter(|floor| floor.id.number == number)
+        if number < self.first || number >= self.end() {
+            return None;
+        }
+        match number.checked_sub(self.tail_first()) {
+            Some(at) => {
+                let held = &self.tail[at as usize];
+                Some(Point { id: held.entry.id(), numbering: held.numbering })
+            }
+            None => read(&self.trail).index().point(number),
+        }
     }
 
     /// Checks entries that are to be appended and stamps their log indexes.
     pub(super) fn stamp(&self, entries: &mut [Entry]) -> io::Result<()> {
-        let mut next = self.last().map(|last| last.id.number + 1);
-        let mut numbering = self.last_numbering();
+        let mut next = self.last.map(|last| last.id.number + 1);
+        let mut numbering = self.end_numbering();
         for entry in entries {
             if next.is_some_and(|next| next != entry.header.number) {
                 return Err(invalid(format!(
@@ -146,61 +202,57 @@ impl GroupState {
     }
 
     /// Appends entries that were stamped.
-    pub(super) fn append(&mut self, entries: Vec<Entry>) {
+    fn append(&mut self, entries: &[Entry]) {
+        self.tail.reserve(entries.len());
         for entry in entries {
-            if self.index.is_empty() {
-                self.first = entry.header.number;
+            if self.last.is_none() {
+                (self.first, self.placed) = (entry.header.number, entry.header.number);
             }
-            assert_eq!(
-                entry.header.number,
-                self.end(),
-                "entries {}..{} are held: {entry} leaves a gap",
-                self.first,
-                self.end()
-            );
-            let (numbering, _) = number(self.last_numbering(), &entry.header)
+            let (first, end) = (self.first, self.end());
+            assert_eq!(entry.header.number, end, "entries {first}..{end} are held: {entry} leaves a gap");
+            let (numbering, _) = number(self.end_numbering(), &entry.header)
                 .expect("entries are stamped before they are appended");
-            let bytes = entry.encoded_bytes();
-            self.index.push_back(Slot {
-                term: entry.header.term,
-                bytes: bytes as u32,
-                numbering,
-                location: None,
-            });
-            self.tail_bytes += bytes;
-            self.tail.push_back(entry);
+            self.last = Some(Point { id: entry.id(), numbering });
+            self.tail_bytes += entry.encoded_bytes();
+            self.tail.push_back(Held { entry: entry.clone(), numbering, append: self.append });
         }
+        self.append += 1;
         self.shrink_tail();
     }
 
-    /// Notes where an entry was written, unless another has taken its place since. (The same entry may be written twice;
-    /// both copies have the same bytes, and the later one is noted later.)
-    pub(super) fn locate(&mut self, id: EntryId, location: Location) {
-        let at = id.number.wrapping_sub(self.first) as usize;
-        if let Some(slot) = self.index.get_mut(at).filter(|slot| slot.term == id.term) {
-            slot.location = Some(location);
-        }
+    /// The number that the next append has.
+    pub(super) fn next_append(&self) -> u64 {
+        self.append
+    }
+
+    /// The trail has the entries of this append, of which some may have been cut off since.
+    fn place(&mut self, append: u64, entries: usize) {
+        let from = self.placed.saturating_sub(self.tail_first()) as usize;
+        let held = self.tail.range(from.min(self.tail.len())..).take(entries);
+        self.placed += held.take_while(|held| held.append == append).count() as u64;
+        self.shrink_tail();
+        self.publish();
     }
 
     /// Forgets the oldest entries of the tail that can be read from the disk again, as far as the bound asks for it.
-    pub(super) fn shrink_tail(&mut self) {
-        while self.tail_bytes > self.tail_bytes_max {
-            let first = self.tail_first();
-            if self.slot(first).is_none_or(|slot| slot.location.is_none()) {
-                break;
-            }
-            if let Some(entry) = self.tail.pop_front() {
-                self.tail_bytes -= entry.encoded_bytes();
-            }
+    fn shrink_tail(&mut self) {
+        while self.tail_bytes > self.tail_bytes_max && self.tail_first() < self.placed {
+            self.drop_first_of_tail();
+        }
+    }
+
+    fn drop_first_of_tail(&mut self) {
+        if let Some(held) = self.tail.pop_front() {
+            self.tail_bytes -= held.entry.encoded_bytes();
         }
     }
 
     /// What truncation has to say to the stream, if there is anything to drop.
     pub(super) fn truncation(&self, last: Option<EntryId>) -> io::Result<Option<Operation>> {
         let Some(last) = last else {
-            return Ok((!self.index.is_empty()).then_some(Operation::TruncateAfter(None)));
+            return Ok((!self.is_empty()).then_some(Operation::TruncateAfter(None)));
         };
-        if self.index.is_empty() || last.number >= self.end() {
+        if self.is_empty() || last.number >= self.end() {
             return Ok(None);
         }
         if self.purged.is_some_and(|purged| last.number <= purged.id.number) || last.number < self.first {
@@ -220,17 +272,14 @@ impl GroupState {
 
     fn truncate_after(&mut self, last: Option<Point>) {
         let end = last.map_or(self.first, |point| point.id.number + 1);
-        if end < self.first || (last.is_none() && self.floor != self.purged) {
-            // Only while opening: the segments that held what stays are gone, and all of it was purged later.
-            self.clear(last.or(self.purged));
-            return;
-        }
-        self.index.truncate((end - self.first) as usize);
-        while self.tail.back().is_some_and(|entry| entry.header.number >= end) {
-            if let Some(entry) = self.tail.pop_back() {
-                self.tail_bytes -= entry.encoded_bytes();
+        while self.tail.back().is_some_and(|held| held.entry.header.number >= end) {
+            if let Some(held) = self.tail.pop_back() {
+                self.tail_bytes -= held.entry.encoded_bytes();
             }
         }
+        self.last = last.or(self.purged);
+        self.placed = self.placed.min(end);
+        self.bounds.cuts.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What a purge has to say to the stream, if there is anything to drop.
@@ -239,16 +288,16 @@ impl GroupState {
             return Ok(None);
         }
         let installed = self.installed.filter(|(id, _)| *id == upto).map(|(_, numbering)| numbering);
-        let numbering = match self.slot(upto.number) {
-            Some(slot) if slot.term != upto.term => {
+        let numbering = match self.point(upto.number) {
+            Some(held) if held.id.term != upto.term => {
                 return Err(invalid(format!(
-                    "the log cannot be purged up to entry {upto}: it holds {}:{} there",
-                    slot.term, upto.number
+                    "the log cannot be purged up to entry {upto}: it holds {} there",
+                    held.id
                 )));
             }
-            Some(slot) => slot.numbering.or(installed),
-            None if self.index.is_empty() || upto.number >= self.end() => installed,
-            None if upto.number + 1 == self.first => self.floor_numbering(),
+            Some(held) => held.numbering.or(installed),
+            None if self.is_empty() || upto.number >= self.end() => installed,
+            None if upto.number + 1 == self.first => self.floor(),
             None => {
                 return Err(invalid(format!(
                     "the log cannot be purged up to entry {upto}: it begins with number {}, which leaves a gap",
@@ -260,34 +309,16 @@ impl GroupState {
     }
 
     fn purge(&mut self, upto: Point) {
+        let first = upto.id.number + 1;
+        while self.tail.front().is_some_and(|held| held.entry.header.number < first) {
+            self.drop_first_of_tail();
+        }
         self.purged = Some(upto);
-        if self.floor.is_some_and(|floor| floor.id.number > upto.id.number) {
-            return;
+        self.first = first;
+        self.placed = self.placed.max(first);
+        if self.last.is_none_or(|last| last.id.number <= upto.id.number) {
+            self.last = Some(upto);
         }
-        self.floor = Some(upto);
-        while self.index.len() > self.tail.len() && self.first <= upto.id.number {
-            self.index.pop_front();
-            self.first += 1;
-        }
-        while !self.index.is_empty() && self.first <= upto.id.number {
-            self.index.pop_front();
-            self.first += 1;
-            if let Some(entry) = self.tail.pop_front() {
-                self.tail_bytes -= entry.encoded_bytes();
-            }
-        }
-        if self.index.is_empty() {
-            self.first = upto.id.number + 1;
-        }
-    }
-
-    /// Holds nothing from now on, and goes on behind `floor`.
-    fn clear(&mut self, floor: Option<Point>) {
-        self.index.clear();
-        self.tail.clear();
-        self.tail_bytes = 0;
-        self.floor = floor;
-        self.first = floor.map_or(0, |point| point.id.number + 1);
     }
 
     /// Takes the numbering at `last`. Gives what has to be said to the stream if the log was already purged there
@@ -299,7 +330,7 @@ impl GroupState {
                 "the snapshot says that the numbering at entry {last} is {numbering:?}, the log has counted {counted:?}"
             ))),
             Some(Point { numbering: None, .. }) if self.purged.is_some_and(|purged| purged.id == last) => {
-                if !self.index.is_empty() {
+                if !self.is_empty() {
                     return Err(invalid(format!(
                         "the numbering at entry {last} must be told before entries are appended behind it"
                     )));
@@ -314,50 +345,44 @@ impl GroupState {
     }
 
     /// Makes an operation true in memory. Appends must have been stamped.
-    pub(super) fn apply(&mut self, operation: Operation) {
+    pub(super) fn apply(&mut self, operation: &Operation) {
         match operation {
             Operation::Append(entries) => self.append(entries),
-            Operation::TruncateAfter(last) => self.truncate_after(last),
-            Operation::PurgeUpTo(point) => self.purge(point),
-            Operation::Vote(vote) => self.vote = Some(vote),
-            Operation::Committed(committed) => self.committed = committed,
-            Operation::Checkpoint(Checkpoint { purged, last, vote, committed }) => {
-                self.clear(last);
-                self.purged = purged;
-                self.vote = vote;
-                self.committed = committed;
+            Operation::TruncateAfter(last) => self.truncate_after(*last),
+            Operation::PurgeUpTo(point) => self.purge(*point),
+            Operation::Vote(vote) => self.vote = Some(*vote),
+            Operation::Committed(committed) => self.committed = *committed,
+            Operation::Checkpoint(_) => {
+                unreachable!("a checkpoint is made by the writer, of what the stream has")
             }
         }
+        self.publish();
     }
 
-    /// The entries that a log which was just opened should hold, but does not.
-    pub(super) fn missing(&self) -> Option<Range<u64>> {
-        let floor = self.floor.map_or(0, |point| point.id.number + 1);
-        let purged = self.purged.map_or(0, |point| point.id.number + 1);
-        (floor > purged).then_some(purged..floor)
-    }
-
-    /// Where to find the entries of `numbers` that are held; stops after the one with which `bytes_max` is reached.
-    pub(super) fn sources(&self, numbers: Range<u64>, bytes_max: usize) -> Vec<Source> {
-        let mut sources = Vec::new();
+    /// Copies the handles of entries from `numbers.start` on, which must be in the tail if it is held; stops after the one with
+    /// which `bytes_max` is reached. `None` if the first one is no longer in the tail.
+    pub(super) fn read_tail(
+        &self,
+        numbers: Range<u64>,
+        bytes_max: usize,
+        out: &mut Vec<Entry>,
+    ) -> Option<()> {
+        let from = numbers.start.checked_sub(self.tail_first())? as usize;
+        let to = numbers.end.min(self.end()).saturating_sub(self.tail_first()) as usize;
         let mut bytes = 0;
-        for at in numbers.start.max(self.first)..numbers.end.min(self.end()) {
-            let Some(slot) = self.slot(at) else { break };
-            sources.push(match (at.checked_sub(self.tail_first()), &slot.location) {
-                (Some(in_tail), _) => Source::Memory(self.tail[in_tail as usize].clone()),
-                (None, Some(location)) => Source::Disk {
-                    id: EntryId::new(slot.term, at),
-                    bytes: slot.bytes,
-                    location: location.clone(),
-                },
-                (None, None) => panic!("entry {at} is neither in memory nor on disk"),
-            });
-            bytes += slot.bytes as usize;
+        for held in self.tail.range(from.min(to)..to) {
+            out.push(held.entry.clone());
+            bytes += held.entry.encoded_bytes();
             if bytes >= bytes_max {
                 break;
             }
         }
-        sources
+        Some(())
+    }
+
+    /// The first entry that is held.
+    pub(super) fn first(&self) -> u64 {
+        self.first
     }
 
     pub(super) fn numbering_at(&self, number: u64) -> Option<Numbering> {
@@ -366,13 +391,19 @@ impl GroupState {
 
     /// The number of the entry that holds the record `log_index`.
     pub(super) fn find(&self, log_index: u64) -> Option<u64> {
-        let before = self.floor_numbering()?.last_index;
-        if log_index <= before {
+        if log_index <= self.floor()?.last_index || log_index > self.end_numbering()?.last_index {
             return None;
         }
-        let last_index = |slot: &Slot| slot.numbering.map_or(0, |numbering| numbering.last_index);
-        let at = self.index.partition_point(|slot| last_index(slot) < log_index);
-        (at < self.index.len()).then(|| self.first + at as u64)
+        let last_index = |held: &Held| held.numbering.map_or(0, |numbering| numbering.last_index);
+        let before_tail = match self.tail_first().checked_sub(1) {
+            Some(number) => self.numbering_at(number).map_or(0, |numbering| numbering.last_index),
+            None => 0,
+        };
+        if log_index <= before_tail {
+            return read(&self.trail).index().find(log_index);
+        }
+        let at = self.tail.partition_point(|held| last_index(held) < log_index);
+        (at < self.tail.len()).then(|| self.tail_first() + at as u64)
     }
 }
 

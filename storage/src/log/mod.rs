@@ -42,11 +42,18 @@ mod store;
 // What is queued, until it is on disk.
 mod driver;
 mod frame;
+mod spare;
 mod segment;
-mod trail;
+mod footer;
 mod writer;
 
+// Where on disk an entry is, and how it is read again.
+mod trail;
+mod index;
+mod read;
+
 // What is on disk, until it is a log again.
+mod error;
 mod open;
 mod recovery;
 
@@ -62,7 +69,7 @@ use driver::Driver;
 use queue::Shared;
 use store::GroupLog;
 
-pub use open::OpenError;
+pub use error::OpenError;
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +90,27 @@ pub enum Missing {
     Refuse,
 }
 
+/// How the file of the next segment is made ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Prepare {
+    /// Its blocks are reserved when it is needed. Right for file systems that never write in place, and in simulation.
+    Reserve,
+    /// It is filled with zeros beforehand, in the background: a sync then has no blocks to mark as written. Writes every
+    /// segment twice, and takes the space of one segment more. The first segment of a new log is merely reserved.
+    Zeros,
+}
+
+/// How much is read when a log is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Check {
+    /// The last segment, and the footers of all others. What is damaged in those is noticed when it is read.
+    LastSegment,
+    /// Everything.
+    Everything,
+}
+
 /// How a log is kept. All of it may change from one opening to the next.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -92,17 +120,24 @@ pub struct Options {
     pub cache_bytes: usize,
     /// What to do where no log is found.
     pub missing: Missing,
+    /// How much is read when the log is opened.
+    pub check: Check,
+    /// How the next segment is made ready.
+    pub prepare: Prepare,
     /// Who writes.
     pub drive: Drive,
 }
 
 impl Default for Options {
-    /// Segments of 64 MiB, 32 MiB of cache, created if missing, written by a thread.
+    /// Segments of 64 MiB, written beforehand; 32 MiB of cache; created if missing; opened by the last segment and the
+    /// footers of the others; written by a thread.
     fn default() -> Self {
         Options {
             segment_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             missing: Missing::Create,
+            check: Check::LastSegment,
+            prepare: Prepare::Zeros,
             drive: Drive::Thread,
         }
     }
@@ -138,8 +173,8 @@ impl Log {
 
     /// One group's view. A group begins to exist with its first write.
     pub fn group(&self, group: GroupId) -> Arc<dyn LogStore> {
-        let state = self.0.shared.group(group, self.0.cache_bytes);
-        Arc::new(GroupLog { inner: self.0.clone(), group, state })
+        let group = self.0.shared.group(group, self.0.cache_bytes);
+        Arc::new(GroupLog { inner: self.0.clone(), group })
     }
 }
 

@@ -1,252 +1,186 @@
-//! Opening: reads all segments, applies what they say, cuts a torn tail, and refuses what is damaged.
+//! Opening: finds the segments, takes over what the footers of the sealed ones say, scans the last one, cuts a torn tail,
+//! and refuses what is damaged.
 //!
-//! [`super::recovery`] judges the bytes of a segment; here the verdicts become a log or a refusal.
+//! [`super::recovery`] judges the bytes of a segment; here the verdicts become a log or a refusal. Nothing is changed before
+//! everything is found to be in order.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use lovebird_core::entry::Entry;
 use lovebird_core::identity::GroupId;
 use lovebird_core::runtime;
-use thiserror::Error;
 
-use super::Options;
+use super::error::OpenError;
+use super::footer::{self, Footer};
 use super::frame::{FRAME_HEADER_BYTES, Frame};
-use super::group::{GroupState, Location};
-use super::operation::{Operation, entry_offsets};
+use super::group::Group;
+use super::operation::{OPERATION_HEADER_BYTES, Operation};
 use super::recovery::{self, Expected, Scan, Tail};
-use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, SEGMENT_VERSION, Segment, SegmentHeader};
+use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::trail::Trail;
-use super::writer::Writer;
+use super::writer::{End, Writer};
+use super::{Check, Missing, Options, spare};
 use crate::disk::{Disk, read_exact_at};
-
-const ADVICE: &str = "Do not cut or delete the file: this replica would forget what it has acknowledged. Restore the \
-                      directory from the same disk, or replace this replica by a new member";
 
 /// How much is zeroed or written again at a time.
 const MEND_BYTES: usize = 1 << 20;
 
-/// Why a log cannot be opened. Nothing has been changed then.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum OpenError {
-    /// Bytes that were acknowledged do not verify.
-    #[error("{} is damaged at byte {offset}, and {proof}: data that was acknowledged is lost. {ADVICE}", path.display())]
-    Damaged {
-        /// The segment.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// How it is known that the bytes had been synced, as a clause.
-        proof: String,
-    },
-    /// A segment is not there.
-    #[error("{} is missing from the log. {ADVICE}", path.display())]
-    Missing {
-        /// The segment.
-        path: PathBuf,
-    },
-    /// Entries that should be there are in no segment.
-    #[error(
-        "entries {first} to {last} of group {group} are in no segment of {}: earlier segments are missing. {ADVICE}",
-        dir.display()
-    )]
-    MissingEntries {
-        /// The log.
-        dir: PathBuf,
-        /// The group.
-        group: GroupId,
-        /// The first missing entry's number.
-        first: u64,
-        /// The last one's.
-        last: u64,
-    },
-    /// There was to be a log, but there is none.
-    #[error("there is no log in {}, though there was one. {ADVICE}", dir.display())]
-    NoLog {
-        /// Where it should be.
-        dir: PathBuf,
-    },
-    /// A file that does not belong where it is.
-    #[error("{} {reason}: put back the file that belongs there", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, as the end of a sentence.
-        reason: String,
-    },
-    /// Written by a later version.
-    #[error("{} has format version {found}; this build knows {SEGMENT_VERSION}: upgrade this node", path.display())]
-    Version {
-        /// The file.
-        path: PathBuf,
-        /// The version found.
-        found: u32,
-    },
-    /// What verified makes no sense.
-    #[error("{} says at byte {offset} what cannot follow on what came before: {reason}. {ADVICE}", path.display())]
-    Contradiction {
-        /// The file.
-        path: PathBuf,
-        /// Where in it.
-        offset: u64,
-        /// What was found.
-        reason: String,
-    },
-}
-
-impl From<OpenError> for io::Error {
-    fn from(error: OpenError) -> Self {
-        io::Error::new(io::ErrorKind::InvalidData, error)
-    }
-}
-
 /// What opening found: the groups as they stand, and a writer at the end of the stream.
 pub(super) struct Opened {
-    pub(super) groups: BTreeMap<GroupId, Arc<Mutex<GroupState>>>,
+    pub(super) groups: BTreeMap<GroupId, Arc<Group>>,
     pub(super) writer: Writer,
+}
+
+/// What lies in a log's directory.
+pub(super) struct Found {
+    /// All segments in order, with their headers.
+    pub(super) segments: VecDeque<(Arc<Segment>, SegmentHeader)>,
+    /// Names of files that were to become segments.
+    pub(super) spares: Vec<String>,
 }
 
 /// Opens the log in `dir`.
 pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<Opened> {
     disk.create_dir(dir)?;
-    let mut found = headers(&*disk, dir)?;
-    if found.is_empty() {
-        if options.missing == super::Missing::Refuse {
-            return Err(OpenError::NoLog { dir: dir.into() }.into());
-        }
-        return create(disk, dir, options);
+    let Found { segments, spares } = find(&*disk, dir)?;
+    let replayed = match segments.is_empty() {
+        true if options.missing == Missing::Refuse => return Err(OpenError::NoLog { dir: dir.into() }.into()),
+        true => None,
+        false => Some(replay(dir, segments, options.check)?),
+    };
+    for name in spares {
+        disk.remove(&dir.join(name))?;
     }
-    let mut replay = Replay::new(dir, options);
-    let mut last = None;
-    while let Some((segment, header)) = found.pop_front() {
-        let next = found.front().map(|(_, header)| *header);
-        let bytes = read(&segment)?;
-        if !replay.follows(&segment, &header)? {
-            break;
-        }
-        let durable = next.flatten().map_or(0, |next| next.stream);
-        let Some(header) = header else { unreachable!("a header that is not there follows on nothing") };
-        let scan = judge(&segment, &bytes, &header, durable)?;
-        if scan.frames.is_empty() {
-            // Its head never became durable, so that nothing behind it was ever acknowledged, and nothing removed for it.
-            replay.unfinished(&segment)?;
-            break;
-        }
-        replay.segment(&segment, &header, &scan)?;
-        last = Some(scan);
-    }
-    replay.check_complete()?;
-    finish(disk, dir, options, replay, last)
+    let Some((replay, last)) = replayed else {
+        let writer = Writer::create(disk, dir, options, runtime::random_u64())?;
+        return Ok(Opened { groups: BTreeMap::new(), writer });
+    };
+    let segment = replay.segments.back().expect("a log that was replayed has a segment");
+    mend(segment, &last, replay.stream)?;
+    disk.sync_dir(dir)?;
+    let end = End {
+        log: replay.log,
+        room: segment.file.len()?,
+        segments: replay.segments,
+        end: last.end,
+        stream: replay.stream,
+        sequence: replay.sequence,
+    };
+    let group = |(id, trail)| (id, Arc::new(Group::new(id, trail, options.cache_bytes)));
+    let groups = replay.trails.into_iter().map(group).collect();
+    Ok(Opened { groups, writer: Writer::new(disk, dir, options, end) })
 }
 
-type Headed = (Arc<Segment>, Option<SegmentHeader>);
-
-/// All segments in order, with their headers; none where the file was made but never got one.
-fn headers(disk: &dyn Disk, dir: &Path) -> io::Result<VecDeque<Headed>> {
-    let mut found: VecDeque<Headed> = VecDeque::new();
-    let mut numbers = Vec::new();
+/// Lists and checks what lies in the directory.
+fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
+    let mut found = Found { segments: VecDeque::new(), spares: Vec::new() };
     for name in disk.list(dir)? {
+        if spare::is_spare(&name) {
+            found.spares.push(name);
+            continue;
+        }
+        let path = dir.join(&name);
         let number = segment::number_of(&name)
-            .ok_or_else(|| foreign(&dir.join(&name), "is no segment of a log, but lies among them"))?;
-        numbers.push(number);
-    }
-    for (at, number) in numbers.iter().copied().enumerate() {
-        if at > 0 && number != numbers[at - 1] + 1 {
-            return Err(OpenError::Missing { path: segment::path(dir, numbers[at - 1] + 1) }.into());
-        }
-        let path = segment::path(dir, number);
-        let file = disk.open(&path)?;
-        let mut sector = [0; SEGMENT_HEADER_BYTES];
-        let bytes = file.read_at(0, &mut sector)?;
-        let header = match SegmentHeader::decode(&sector[..bytes]) {
-            HeaderVerdict::Good(header) => Some(header),
-            HeaderVerdict::Blank if at + 1 == numbers.len() => None,
-            HeaderVerdict::Blank | HeaderVerdict::Damaged => {
-                let proof = "its header was synced before anything else".to_owned();
-                return Err(OpenError::Damaged { path, offset: 0, proof }.into());
-            }
-            HeaderVerdict::Version(found) => return Err(OpenError::Version { path, found }.into()),
-            HeaderVerdict::Foreign => return Err(foreign(&path, "is no segment of a log").into()),
-        };
-        if let Some(header) = header
-            && header.number != number
+            .ok_or_else(|| foreign(&path, "is no segment of a log, but lies among them"))?;
+        if let Some((last, _)) = found.segments.back()
+            && number != last.number + 1
         {
-            let reason = format!("holds segment {}: files were renamed or swapped", header.number);
-            return Err(foreign(&path, reason).into());
+            return Err(OpenError::Missing { path: segment::path(dir, last.number + 1) }.into());
         }
-        if let (Some(header), Some((_, Some(first)))) = (header, found.front())
+        let segment = Segment { number, file: disk.open(&path)?, path };
+        let header = header(&segment)?;
+        if let Some((_, first)) = found.segments.front()
             && header.log != first.log
         {
-            return Err(foreign(&path, "belongs to another log than the first segment").into());
+            return Err(foreign(&segment.path, "belongs to another log than the first segment").into());
         }
-        found.push_back((Arc::new(Segment { number, path, file }), header));
+        found.segments.push_back((Arc::new(segment), header));
     }
     Ok(found)
 }
 
-fn read(segment: &Segment) -> io::Result<Bytes> {
-    let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    read_exact_at(&*segment.file, 0, &mut bytes)?;
-    Ok(bytes.into())
-}
-
-/// Scans a segment and turns damage into a refusal.
-fn judge(segment: &Segment, bytes: &Bytes, header: &SegmentHeader, durable: u64) -> Result<Scan, OpenError> {
-    let SegmentHeader { log, stream, sequence, .. } = *header;
-    let scan = recovery::scan(bytes, Expected { log, stream, sequence, durable });
-    if let Tail::Damaged { proof } = scan.tail {
-        let proof = match proof {
-            Some(at) => format!("the frame at byte {at} shows that these bytes had been synced"),
-            None => "the segment behind it was only begun when they had been synced".to_owned(),
-        };
-        return Err(OpenError::Damaged { path: segment.path.clone(), offset: scan.end, proof });
+fn header(segment: &Segment) -> io::Result<SegmentHeader> {
+    let path = &segment.path;
+    let mut sector = [0; SEGMENT_HEADER_BYTES];
+    let bytes = segment.file.read_at(0, &mut sector)?;
+    match SegmentHeader::decode(&sector[..bytes]) {
+        HeaderVerdict::Good(header) if header.number != segment.number => {
+            let reason = format!("holds segment {}: files were renamed or swapped", header.number);
+            Err(foreign(path, reason).into())
+        }
+        HeaderVerdict::Good(header) => Ok(header),
+        HeaderVerdict::Damaged => {
+            let proof = "its header was synced before it got its name".to_owned();
+            Err(OpenError::Damaged { path: path.clone(), offset: 0, proof }.into())
+        }
+        HeaderVerdict::Version(found) => Err(OpenError::Version { path: path.clone(), found }.into()),
+        HeaderVerdict::Foreign => Err(foreign(path, "is no segment of a log").into()),
     }
-    Ok(scan)
 }
 
-/// Applies what the segments say, one after another.
-struct Replay<'a> {
-    dir: &'a Path,
-    options: &'a Options,
-    groups: BTreeMap<GroupId, GroupState>,
+/// Follows all segments, and gives what was found in the last one.
+fn replay(
+    dir: &Path,
+    mut segments: VecDeque<(Arc<Segment>, SegmentHeader)>,
+    check: Check,
+) -> io::Result<(Replay, Scan)> {
+    let mut replay = Replay::default();
+    loop {
+        let (segment, header) = segments.pop_front().expect("a log that is replayed has a segment");
+        replay.follows(&segment, &header)?;
+        let footer = footer::read(&segment)?.filter(|footer| footer.ends(&header));
+        let Some((_, next)) = segments.front() else {
+            if footer.is_some() {
+                // It was written when the next one was durable.
+                return Err(OpenError::Missing { path: segment::path(dir, segment.number + 1) }.into());
+            }
+            let scan = replay.scan(&segment, &header, 0)?;
+            replay.check_complete(dir)?;
+            return Ok((replay, scan));
+        };
+        if let (Check::LastSegment, Some(footer), Some(head)) = (check, footer, head(&segment, &header)?) {
+            replay.seal(&segment, &head, footer)?;
+        } else {
+            if check == Check::LastSegment {
+                tracing::warn!(segment = %segment.path.display(), "no good footer: reading all of the segment");
+            }
+            replay.scan(&segment, &header, next.stream)?;
+        }
+    }
+}
+
+/// The first frame of a segment, if it verifies.
+fn head(segment: &Segment, header: &SegmentHeader) -> io::Result<Option<Frame>> {
+    let at = SEGMENT_HEADER_BYTES as u64;
+    let mut start = [0; FRAME_HEADER_BYTES];
+    if segment.file.read_at(at, &mut start)? < start.len() {
+        return Ok(None);
+    }
+    let length = FRAME_HEADER_BYTES as u64 + Frame::payload_bytes(&start) as u64;
+    let mut bytes = vec![0; length.min(segment.file.len()?) as usize];
+    let read = segment.file.read_at(at, &mut bytes)?;
+    bytes.truncate(read);
+    let frame = Frame::decode(&bytes.into());
+    let expected = (header.log, header.stream, header.sequence);
+    Ok(frame.filter(|frame| (frame.header.log, frame.header.stream, frame.header.sequence) == expected))
+}
+
+/// Follows what the segments say, one after another.
+#[derive(Default)]
+struct Replay {
     trails: BTreeMap<GroupId, Trail>,
     segments: VecDeque<Arc<Segment>>,
-    /// A segment to be removed: it was being made when the machine stopped.
-    unfinished: Option<Arc<Segment>>,
     log: u64,
     stream: u64,
     sequence: u64,
 }
 
-impl<'a> Replay<'a> {
-    fn new(dir: &'a Path, options: &'a Options) -> Self {
-        Replay {
-            dir,
-            options,
-            groups: BTreeMap::new(),
-            trails: BTreeMap::new(),
-            segments: VecDeque::new(),
-            unfinished: None,
-            log: 0,
-            stream: 0,
-            sequence: 1,
-        }
-    }
-
-    /// Whether the segment goes on where the last one ended. It does not if it was never finished.
-    fn follows(&mut self, segment: &Arc<Segment>, header: &Option<SegmentHeader>) -> io::Result<bool> {
-        let Some(header) = header else {
-            if recovery::had_header(&read(segment)?) {
-                let proof = "its header was synced before the frames that stand behind it".to_owned();
-                return Err(OpenError::Damaged { path: segment.path.clone(), offset: 0, proof }.into());
-            }
-            self.unfinished(segment)?;
-            return Ok(false);
-        };
+impl Replay {
+    /// Checks that the segment goes on where the last one ended.
+    fn follows(&mut self, segment: &Segment, header: &SegmentHeader) -> Result<(), OpenError> {
         if self.segments.is_empty() {
             (self.log, self.stream, self.sequence) = (header.log, header.stream, header.sequence);
         }
@@ -255,140 +189,88 @@ impl<'a> Replay<'a> {
                 "it begins with frame {} at {} of the stream, the segment before it ends before frame {} at {}",
                 header.sequence, header.stream, self.sequence, self.stream
             );
-            return Err(OpenError::Contradiction { path: segment.path.clone(), offset: 0, reason }.into());
+            return Err(OpenError::Contradiction { path: segment.path.clone(), offset: 0, reason });
         }
-        Ok(true)
-    }
-
-    /// The segment was being made. That is the end of the log, unless the only reason to have removed those before it
-    /// was that it was complete.
-    fn unfinished(&mut self, segment: &Arc<Segment>) -> Result<(), OpenError> {
-        if self.segments.is_empty() && segment.number != 1 {
-            let proof = "the segments before it were removed because these bytes had been synced".to_owned();
-            return Err(OpenError::Damaged { path: segment.path.clone(), offset: 0, proof });
-        }
-        self.unfinished = Some(segment.clone());
         Ok(())
     }
 
-    fn segment(
-        &mut self,
-        segment: &Arc<Segment>,
-        header: &SegmentHeader,
-        scan: &Scan,
-    ) -> Result<(), OpenError> {
-        for (offset, frame) in &scan.frames {
-            self.frame(segment, *offset, frame).map_err(|reason| OpenError::Contradiction {
-                path: segment.path.clone(),
-                offset: *offset,
-                reason,
-            })?;
+    /// Takes over what the footer says.
+    fn seal(&mut self, segment: &Arc<Segment>, head: &Frame, footer: Footer) -> Result<(), OpenError> {
+        self.frame(segment, SEGMENT_HEADER_BYTES as u64, head)?;
+        for (group, checkpoint, run) in footer.groups {
+            self.trails.entry(group).or_default().follow(checkpoint, run);
         }
-        self.stream = header.stream + (scan.end - SEGMENT_HEADER_BYTES as u64);
-        self.sequence = header.sequence + scan.frames.len() as u64;
+        (self.stream, self.sequence) = (footer.sealed.stream, footer.sealed.sequence);
         self.segments.push_back(segment.clone());
         Ok(())
     }
 
-    fn frame(&mut self, segment: &Arc<Segment>, offset: u64, frame: &Frame) -> Result<(), String> {
+    /// Reads all of a segment. The stream is known to have been synced up to `durable`.
+    fn scan(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, durable: u64) -> io::Result<Scan> {
+        let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
+        let mut bytes = vec![0; length];
+        read_exact_at(&*segment.file, 0, &mut bytes)?;
+        let scan = judge(segment, &bytes.into(), header, durable)?;
+        for (offset, frame) in &scan.frames {
+            self.frame(segment, *offset, frame)?;
+        }
+        self.stream = header.stream + (scan.end - SEGMENT_HEADER_BYTES as u64);
+        self.sequence = header.sequence + scan.frames.len() as u64;
+        self.segments.push_back(segment.clone());
+        Ok(scan)
+    }
+
+    fn frame(&mut self, segment: &Arc<Segment>, offset: u64, frame: &Frame) -> Result<(), OpenError> {
+        let contradiction = |reason| OpenError::Contradiction { path: segment.path.clone(), offset, reason };
         let mut payload = frame.payload.clone();
         while !payload.is_empty() {
             let at = offset + (FRAME_HEADER_BYTES + frame.payload.len() - payload.len()) as u64;
-            let (group, operation) = Operation::decode(&mut payload)
-                .ok_or_else(|| format!("an operation at byte {at} that this build does not know"))?;
-            let state = self.groups.entry(group).or_insert_with(|| GroupState::new(self.options.cache_bytes));
+            let (group, operation) = Operation::decode(&mut payload).ok_or_else(|| {
+                contradiction(format!("an operation at byte {at} that this build does not know"))
+            })?;
             let trail = self.trails.entry(group).or_default();
-            if let Operation::Checkpoint(checkpoint) = &operation
-                && !self.segments.is_empty()
-            {
-                if trail.checkpoint() != checkpoint {
-                    return Err(format!(
-                        "group {group} stands at {:?}, not at {checkpoint:?}",
-                        trail.checkpoint()
-                    ));
+            match &operation {
+                Operation::Checkpoint(checkpoint) if !self.segments.is_empty() => {
+                    if trail.checkpoint() != checkpoint {
+                        let held = trail.checkpoint();
+                        let reason = format!("group {group} stands at {held:?}, not at {checkpoint:?}");
+                        return Err(contradiction(reason));
+                    }
                 }
-                continue;
-            }
-            trail.apply(&operation, segment.number)?;
-            match operation {
-                Operation::Append(entries) => append(state, segment, at, entries)?,
-                other => state.apply(other),
+                operation => trail
+                    .apply(operation, segment, at + OPERATION_HEADER_BYTES as u64)
+                    .map_err(contradiction)?,
             }
         }
         Ok(())
     }
 
-    fn check_complete(&self) -> Result<(), OpenError> {
-        for (group, state) in &self.groups {
-            if let Some(missing) = state.missing() {
+    fn check_complete(&self, dir: &Path) -> Result<(), OpenError> {
+        for (group, trail) in &self.trails {
+            if let Some(missing) = trail.missing() {
                 let (first, last) = (missing.start, missing.end - 1);
-                return Err(OpenError::MissingEntries { dir: self.dir.into(), group: *group, first, last });
+                return Err(OpenError::MissingEntries { dir: dir.into(), group: *group, first, last });
             }
         }
         Ok(())
     }
 }
 
-fn append(
-    state: &mut GroupState,
-    segment: &Arc<Segment>,
-    at: u64,
-    entries: Vec<Entry>,
-) -> Result<(), String> {
-    let places: Vec<_> =
-        entry_offsets(&entries).map(|(offset, entry)| (at + offset as u64, entry.id())).collect();
-    // Bodies of their own, so that one entry in memory does not hold its whole segment.
-    let mut owned: Vec<Entry> = entries
-        .iter()
-        .map(|entry| Entry { header: entry.header, body: Bytes::copy_from_slice(&entry.body) })
-        .collect();
-    state.stamp(&mut owned).map_err(|e| e.to_string())?;
-    if let Some(other) =
-        owned.iter().zip(&entries).find_map(|(owned, entry)| (owned != entry).then_some(entry))
-    {
-        return Err(format!("entry {} has no log index, though it counts", other.id()));
-    }
-    state.append(owned);
-    for (offset, id) in places {
-        state.locate(id, Location { segment: segment.clone(), offset });
-    }
-    state.shrink_tail();
-    Ok(())
-}
-
-/// Makes durable what was found, removes what was not, and gives a writer that goes on behind it.
-fn finish(
-    disk: Arc<dyn Disk>,
-    dir: &Path,
-    options: &Options,
-    replay: Replay<'_>,
-    last: Option<Scan>,
-) -> io::Result<Opened> {
-    if let Some(unfinished) = &replay.unfinished {
-        disk.remove(&unfinished.path)?;
-        disk.sync_dir(dir)?;
-    }
-    let (Some(segment), Some(scan)) = (replay.segments.back().cloned(), last) else {
-        return create(disk, dir, options);
+/// Scans a segment and turns damage into a refusal.
+fn judge(segment: &Segment, bytes: &Bytes, header: &SegmentHeader, durable: u64) -> Result<Scan, OpenError> {
+    let SegmentHeader { log, stream, sequence, .. } = *header;
+    let scan = recovery::scan(bytes, Expected { log, stream, sequence, durable });
+    let proof = match scan.tail {
+        Tail::Damaged { proof: Some(at) } => {
+            format!("the frame at byte {at} shows that these bytes had been synced")
+        }
+        Tail::Damaged { proof: None } => {
+            "the segment behind it was only begun when they had been synced".to_owned()
+        }
+        _ if scan.frames.is_empty() => "its head was synced before it got its name".to_owned(),
+        Tail::Clean | Tail::Torn { .. } => return Ok(scan),
     };
-    mend(&segment, &scan, replay.stream)?;
-    disk.sync_dir(dir)?;
-    let groups =
-        replay.groups.into_iter().map(|(group, state)| (group, Arc::new(Mutex::new(state)))).collect();
-    let writer = Writer {
-        disk,
-        dir: dir.into(),
-        log: replay.log,
-        segment_bytes: options.segment_bytes,
-        segments: replay.segments,
-        end: scan.end,
-        room: segment.file.len()?,
-        stream: replay.stream,
-        sequence: replay.sequence,
-        durable: replay.stream,
-        trails: replay.trails,
-    };
-    Ok(Opened { groups, writer })
+    Err(OpenError::Damaged { path: segment.path.clone(), offset: scan.end, proof })
 }
 
 /// Zeros what follows the last frame, so that it never comes back, and makes all frames durable.
@@ -421,24 +303,6 @@ fn mend(segment: &Segment, scan: &Scan, stream: u64) -> io::Result<()> {
         at += part as u64;
     }
     segment.file.sync_data()
-}
-
-fn create(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<Opened> {
-    let mut writer = Writer {
-        disk,
-        dir: dir.into(),
-        log: runtime::random_u64(),
-        segment_bytes: options.segment_bytes,
-        segments: VecDeque::new(),
-        end: 0,
-        room: 0,
-        stream: 0,
-        sequence: 1,
-        durable: 0,
-        trails: BTreeMap::new(),
-    };
-    writer.rotate(0)?;
-    Ok(Opened { groups: BTreeMap::new(), writer })
 }
 
 fn foreign(path: &Path, reason: impl Into<String>) -> OpenError {

@@ -19,7 +19,7 @@
 //! (24), term (8), position (8), last log index (8), time (8). *Optional* is one byte, 0 or 1, and the value after a 1.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use lovebird_core::entry::{Entry, EntryId, HEADER_BYTES, Header};
+use lovebird_core::entry::{Entry, EntryId, Header};
 use lovebird_core::fence::{Numbering, Token};
 use lovebird_core::identity::{GroupId, RaftId};
 use lovebird_core::log_store::Vote;
@@ -78,8 +78,8 @@ impl Operation {
         }
     }
 
-    /// Appends the operation's bytes to `out`. `entry_at` is told where in `out` each entry of an append begins.
-    pub(super) fn encode(&self, group: GroupId, out: &mut BytesMut, mut entry_at: impl FnMut(usize, &Entry)) {
+    /// Appends the operation's bytes to `out`. The entries of an append begin [`OPERATION_HEADER_BYTES`] behind its first byte.
+    pub(super) fn encode(&self, group: GroupId, out: &mut BytesMut) {
         out.put_u8(self.kind());
         out.put_bytes(0, 3);
         out.put_u32_le(group);
@@ -88,7 +88,6 @@ impl Operation {
         match self {
             Operation::Append(entries) => {
                 for entry in entries {
-                    entry_at(out.len(), entry);
                     entry.encode(out);
                 }
             }
@@ -146,7 +145,7 @@ impl Operation {
     }
 }
 
-fn put_option<T>(out: &mut BytesMut, value: &Option<T>, put: impl FnOnce(&mut BytesMut, &T)) {
+pub(super) fn put_option<T>(out: &mut BytesMut, value: &Option<T>, put: impl FnOnce(&mut BytesMut, &T)) {
     out.put_u8(u8::from(value.is_some()));
     if let Some(value) = value {
         put(out, value);
@@ -160,15 +159,17 @@ fn put_id(out: &mut BytesMut, id: &EntryId) {
 
 fn put_point(out: &mut BytesMut, point: &Point) {
     put_id(out, &point.id);
-    put_option(out, &point.numbering, |out, numbering| {
-        out.put_u64_le(numbering.token.node);
-        out.put_u64_le(numbering.token.incarnation);
-        out.put_u64_le(numbering.token.counter);
-        out.put_u64_le(numbering.term);
-        out.put_u64_le(numbering.position);
-        out.put_u64_le(numbering.last_index);
-        out.put_u64_le(numbering.time);
-    });
+    put_option(out, &point.numbering, put_numbering);
+}
+
+pub(super) fn put_numbering(out: &mut BytesMut, numbering: &Numbering) {
+    out.put_u64_le(numbering.token.node);
+    out.put_u64_le(numbering.token.incarnation);
+    out.put_u64_le(numbering.token.counter);
+    out.put_u64_le(numbering.term);
+    out.put_u64_le(numbering.position);
+    out.put_u64_le(numbering.last_index);
+    out.put_u64_le(numbering.time);
 }
 
 fn put_vote(out: &mut BytesMut, vote: &Vote) {
@@ -178,7 +179,10 @@ fn put_vote(out: &mut BytesMut, vote: &Vote) {
     out.put_u8(u8::from(vote.committed));
 }
 
-fn get_option<T>(bytes: &mut Bytes, get: impl FnOnce(&mut Bytes) -> Option<T>) -> Option<Option<T>> {
+pub(super) fn get_option<T>(
+    bytes: &mut Bytes,
+    get: impl FnOnce(&mut Bytes) -> Option<T>,
+) -> Option<Option<T>> {
     match bytes.try_get_u8().ok()? {
         0 => Some(None),
         1 => get(bytes).map(Some),
@@ -193,21 +197,22 @@ fn get_id(bytes: &mut Bytes) -> Option<EntryId> {
 
 fn get_point(bytes: &mut Bytes) -> Option<Point> {
     let id = get_id(bytes)?;
-    let numbering = get_option(bytes, |bytes| {
-        let token = Token {
-            node: bytes.try_get_u64_le().ok()?,
-            incarnation: bytes.try_get_u64_le().ok()?,
-            counter: bytes.try_get_u64_le().ok()?,
-        };
-        Some(Numbering {
-            token,
-            term: bytes.try_get_u64_le().ok()?,
-            position: bytes.try_get_u64_le().ok()?,
-            last_index: bytes.try_get_u64_le().ok()?,
-            time: bytes.try_get_u64_le().ok()?,
-        })
-    })?;
-    Some(Point { id, numbering })
+    Some(Point { id, numbering: get_option(bytes, get_numbering)? })
+}
+
+pub(super) fn get_numbering(bytes: &mut Bytes) -> Option<Numbering> {
+    let token = Token {
+        node: bytes.try_get_u64_le().ok()?,
+        incarnation: bytes.try_get_u64_le().ok()?,
+        counter: bytes.try_get_u64_le().ok()?,
+    };
+    Some(Numbering {
+        token,
+        term: bytes.try_get_u64_le().ok()?,
+        position: bytes.try_get_u64_le().ok()?,
+        last_index: bytes.try_get_u64_le().ok()?,
+        time: bytes.try_get_u64_le().ok()?,
+    })
 }
 
 fn get_vote(bytes: &mut Bytes) -> Option<Vote> {
@@ -250,14 +255,4 @@ pub(super) fn number(
         ));
     }
     Ok((Some(after), first))
-}
-
-/// Where entries of an append begin, from its first byte on.
-pub(super) fn entry_offsets(entries: &[Entry]) -> impl Iterator<Item = (usize, &Entry)> {
-    let mut at = OPERATION_HEADER_BYTES;
-    entries.iter().map(move |entry| {
-        let here = at;
-        at += HEADER_BYTES + entry.body.len();
-        (here, entry)
-    })
 }

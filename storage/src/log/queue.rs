@@ -7,8 +7,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use lovebird_core::identity::GroupId;
 use lovebird_core::log_store::Completion;
 
-use super::group::GroupState;
+use super::group::Group;
 use super::operation::Operation;
+use super::trail::Trail;
 use crate::sync::lock;
 
 /// A frame takes operations until it has this many bytes, so that a sync has an end. What came meanwhile is the next one.
@@ -19,8 +20,10 @@ const OPERATION_BYTES_MAX: usize = 1 << 30;
 
 /// An operation on its way to the stream.
 pub(super) struct Pending {
-    pub(super) group: GroupId,
-    pub(super) operation: Operation,
+    pub(super) group: Arc<Group>,
+    pub(super) operation: Arc<Operation>,
+    /// If it is an append: which of the group's.
+    pub(super) append: u64,
     pub(super) done: Option<Completion>,
 }
 
@@ -29,7 +32,7 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     /// Signalled when the writer has something to do.
     wake: Condvar,
-    pub(super) groups: Mutex<BTreeMap<GroupId, Arc<Mutex<GroupState>>>>,
+    groups: Mutex<BTreeMap<GroupId, Arc<Group>>>,
 }
 
 #[derive(Default)]
@@ -51,19 +54,25 @@ pub(super) enum Demand {
 
 impl Pending {
     fn is_urgent(&self) -> bool {
-        !matches!(self.operation, Operation::Committed(_))
+        !matches!(*self.operation, Operation::Committed(_))
     }
 }
 
 impl Shared {
-    pub(super) fn new(groups: BTreeMap<GroupId, Arc<Mutex<GroupState>>>) -> Self {
+    pub(super) fn new(groups: BTreeMap<GroupId, Arc<Group>>) -> Self {
         Shared { queue: Mutex::default(), wake: Condvar::new(), groups: Mutex::new(groups) }
     }
 
-    /// The state of a group; an empty one if nothing was ever written for it.
-    pub(super) fn group(&self, group: GroupId, tail_bytes_max: usize) -> Arc<Mutex<GroupState>> {
+    /// A group; an empty one if nothing was ever written for it.
+    pub(super) fn group(&self, id: GroupId, tail_bytes_max: usize) -> Arc<Group> {
         let mut groups = lock(&self.groups);
-        groups.entry(group).or_insert_with(|| Arc::new(Mutex::new(GroupState::new(tail_bytes_max)))).clone()
+        let group = groups.entry(id);
+        group.or_insert_with(|| Arc::new(Group::new(id, Trail::default(), tail_bytes_max))).clone()
+    }
+
+    /// All groups, in order.
+    pub(super) fn groups(&self) -> Vec<Arc<Group>> {
+        lock(&self.groups).values().cloned().collect()
     }
 
     /// Queues an operation. Callers hold the lock of its group, so that the queue has the order of their changes.
@@ -90,10 +99,10 @@ impl Shared {
     /// Takes what goes into the next frame.
     pub(super) fn take(&self) -> Vec<Pending> {
         let mut queue = lock(&self.queue);
-        if queue.urgent == 0 && !queue.closing {
-            return Vec::new();
-        }
         let mut batch = Vec::new();
+        if queue.urgent == 0 && !queue.closing {
+            return batch;
+        }
         let mut bytes = 0;
         while bytes < FRAME_BYTES_TARGET
             && let Some(pending) = queue.pending.pop_front()

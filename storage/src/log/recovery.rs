@@ -97,17 +97,6 @@ fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
     until.map_or(Tail::Clean, |until| Tail::Torn { until: until as u64 })
 }
 
-/// Whether a segment without a header has had one. Header and head are made durable together, and before anything else is
-/// written: a head alone proves nothing, a frame behind it, which says that the head was durable, does.
-pub(super) fn had_header(bytes: &Bytes) -> bool {
-    (SEGMENT_HEADER_BYTES..bytes.len()).step_by(SECTOR_BYTES).any(|at| {
-        Frame::decode(&bytes.slice(at..)).is_some_and(|frame| {
-            let start = frame.header.stream.saturating_sub((at - SEGMENT_HEADER_BYTES) as u64);
-            frame.header.durable > start
-        })
-    })
-}
-
 fn frame_at(bytes: &Bytes, at: usize, log: u64) -> Option<Frame> {
     if at >= bytes.len() {
         return None;

@@ -13,8 +13,8 @@
 //! | 48 | 464 | 0 |
 //!
 //! The first frame, the *head*, holds one checkpoint of every group, so that earlier segments can go. Header and head are
-//! synced before the directory is, and that before anything else is written: a segment that has any frame behind its head
-//! is complete, and so is everything before its stream offset.
+//! synced before the file gets its name, and the directory before anything else is written: a segment is complete, and so is
+//! everything before its stream offset. When the next segment is durable, a *footer* ([`super::footer`]) ends the file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,11 +45,9 @@ pub(super) struct SegmentHeader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HeaderVerdict {
     Good(SegmentHeader),
-    /// All zeros, or too short: the file was made, but its header never reached the disk.
-    Blank,
     /// A later version of the format.
     Version(u32),
-    /// Ours, but it does not match its checksum.
+    /// It does not match its checksum, or is nothing but zeros.
     Damaged,
     /// Not ours.
     Foreign,
@@ -74,7 +72,7 @@ impl SegmentHeader {
     pub(super) fn decode(bytes: &[u8]) -> HeaderVerdict {
         let sector = &bytes[..bytes.len().min(SEGMENT_HEADER_BYTES)];
         if sector.iter().all(|byte| *byte == 0) {
-            return HeaderVerdict::Blank;
+            return HeaderVerdict::Damaged;
         }
         if sector.len() < SEGMENT_HEADER_BYTES || !sector.starts_with(MAGIC) {
             return HeaderVerdict::Foreign;

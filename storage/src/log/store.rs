@@ -1,27 +1,23 @@
-//! One group's view of the log: [`LogStore`] over the group's state, the queue and the segments.
+//! One group's view of the log: [`LogStore`] over the group, the queue and the segments.
 
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use lovebird_core::entry::{Entry, EntryId};
 use lovebird_core::fence::Numbering;
-use lovebird_core::identity::GroupId;
 use lovebird_core::log_store::{Completion, LogState, LogStore, Vote};
 
 use super::Inner;
-use super::group::{GroupState, Location, Source};
+use super::group::{Group, GroupState};
 use super::operation::Operation;
 use super::queue::Pending;
-use crate::disk::read_exact_at;
-use crate::sync::lock;
+use crate::sync::{lock, read};
 
 /// See the module. Clones of the same group share its state.
 pub(super) struct GroupLog {
     pub(super) inner: Arc<Inner>,
-    pub(super) group: GroupId,
-    pub(super) state: Arc<Mutex<GroupState>>,
+    pub(super) group: Arc<Group>,
 }
 
 impl GroupLog {
@@ -32,21 +28,25 @@ impl GroupLog {
         done: Option<Completion>,
         decide: impl FnOnce(&mut GroupState) -> io::Result<Option<Operation>>,
     ) -> io::Result<()> {
+        let shared = &self.inner.shared;
         let outcome = {
-            let mut state = lock(&self.state);
-            match self
-                .inner
-                .shared
+            let mut state = lock(&self.group.state);
+            match shared
                 .failure()
                 .map_or_else(|| decide(&mut state), |cause| Err(super::queue::poisoned(&cause)))
             {
                 Err(e) => Err((done, e)),
                 Ok(None) => Ok(()),
                 Ok(Some(operation)) => {
-                    let pending = Pending { group: self.group, operation: operation.clone(), done };
-                    let queued = self.inner.shared.enqueue(pending);
+                    let operation = Arc::new(operation);
+                    let queued = shared.enqueue(Pending {
+                        group: self.group.clone(),
+                        operation: operation.clone(),
+                        append: state.next_append(),
+                        done,
+                    });
                     if queued.is_ok() {
-                        state.apply(operation);
+                        state.apply(&operation);
                     }
                     queued
                 }
@@ -54,7 +54,7 @@ impl GroupLog {
         };
         match outcome {
             Ok(()) => {
-                self.inner.driver.wake(&self.inner.shared);
+                self.inner.driver.wake(shared);
                 Ok(())
             }
             Err((done, error)) => {
@@ -65,11 +65,67 @@ impl GroupLog {
             }
         }
     }
+
+    /// Reads what the trail has of `numbers`, without the state's lock. Gives the number behind, and how many bytes it was.
+    fn read_trail(
+        &self,
+        numbers: Range<u64>,
+        bytes_max: usize,
+        entries: &mut Vec<Entry>,
+    ) -> io::Result<(u64, usize)> {
+        let mut pieces = Vec::new();
+        let read = {
+            let trail = read(&self.group.trail);
+            let held = self.group.bounds.in_trail();
+            if numbers.start < held.start {
+                return Ok((numbers.start, 0));
+            }
+            trail.index().pieces(numbers.start..numbers.end.min(held.end), bytes_max, &mut pieces)
+        };
+        super::read::pieces(&pieces, entries)?;
+        Ok(read)
+    }
+
+    /// Reads entries, those in the trail first. None if a cut came between: what was read before it and what was read
+    /// behind may not belong together.
+    fn read_once(&self, numbers: Range<u64>, bytes_max: usize) -> io::Result<Option<Vec<Entry>>> {
+        let bounds = &self.group.bounds;
+        let cuts = bounds.cuts();
+        let (mut entries, mut next, mut bytes) = (Vec::new(), numbers.start, 0);
+        loop {
+            let held = bounds.in_trail();
+            if next < held.start {
+                if !entries.is_empty() {
+                    // What would be next was purged meanwhile.
+                    break;
+                }
+                next = held.start;
+            }
+            if next < held.end.min(numbers.end) {
+                let (behind, read) = self.read_trail(next..numbers.end, bytes_max - bytes, &mut entries)?;
+                if behind == next && bounds.cuts() == cuts && bounds.in_trail() == held {
+                    return Err(io::Error::other(format!("entry {next} is not held, though {held:?} are")));
+                }
+                (next, bytes) = (behind, bytes + read);
+            }
+            if next >= numbers.end || bytes >= bytes_max || bounds.cuts() != cuts {
+                break;
+            }
+            let state = lock(&self.group.state);
+            // Otherwise it has left the tail meanwhile: then the trail has it.
+            if next >= state.first()
+                && state.read_tail(next..numbers.end, bytes_max - bytes, &mut entries).is_some()
+            {
+                break;
+            }
+        }
+        Ok((bounds.cuts() == cuts).then_some(entries))
+    }
 }
 
 impl LogStore for GroupLog {
     fn state(&self) -> LogState {
-        lock(&self.state).state()
+        lock(&self.group.state).state()
     }
 
     fn append(&self, mut entries: Vec<Entry>, done: Completion) -> io::Result<()> {
@@ -100,77 +156,30 @@ impl LogStore for GroupLog {
     }
 
     fn read(&self, numbers: Range<u64>, bytes_max: usize) -> io::Result<Vec<Entry>> {
-        let sources = lock(&self.state).sources(numbers, bytes_max);
-        let mut entries = Vec::with_capacity(sources.len());
-        // Neighbours on disk are read as one.
-        for run in sources.chunk_by(adjacent) {
-            read_run(run, &mut entries)?;
+        loop {
+            if let Some(entries) = self.read_once(numbers.clone(), bytes_max.max(1))? {
+                return Ok(entries);
+            }
         }
-        Ok(entries)
     }
 
     fn read_cached(&self, numbers: Range<u64>, bytes_max: usize) -> Option<Vec<Entry>> {
-        let sources = lock(&self.state).sources(numbers, bytes_max);
-        let in_memory = |source| match source {
-            Source::Memory(entry) => Some(entry),
-            Source::Disk { .. } => None,
-        };
-        sources.into_iter().map(in_memory).collect()
+        let state = lock(&self.group.state);
+        let mut entries = Vec::new();
+        let from = numbers.start.max(state.first());
+        state.read_tail(from..numbers.end, bytes_max, &mut entries)?;
+        Some(entries)
     }
 
     fn numbering_at(&self, number: u64) -> Option<Numbering> {
-        lock(&self.state).numbering_at(number)
+        lock(&self.group.state).numbering_at(number)
     }
 
     fn find(&self, log_index: u64) -> Option<u64> {
-        lock(&self.state).find(log_index)
+        lock(&self.group.state).find(log_index)
     }
 
     fn failure(&self) -> Option<String> {
         self.inner.shared.failure()
     }
-}
-
-fn adjacent(a: &Source, b: &Source) -> bool {
-    match (a, b) {
-        (Source::Disk { bytes, location: a, .. }, Source::Disk { location: b, .. }) => {
-            Arc::ptr_eq(&a.segment, &b.segment) && a.offset + u64::from(*bytes) == b.offset
-        }
-        _ => false,
-    }
-}
-
-/// Reads and verifies sources that lie end to end, or one that is in memory.
-fn read_run(run: &[Source], entries: &mut Vec<Entry>) -> io::Result<()> {
-    let Location { segment, offset } = match &run[0] {
-        Source::Memory(entry) => {
-            entries.push(entry.clone());
-            return Ok(());
-        }
-        Source::Disk { location, .. } => location,
-    };
-    let length = |source: &Source| match source {
-        Source::Memory(_) => 0,
-        Source::Disk { bytes, .. } => *bytes as usize,
-    };
-    let mut bytes = vec![0; run.iter().map(length).sum()];
-    read_exact_at(&*segment.file, *offset, &mut bytes)?;
-    let mut bytes = Bytes::from(bytes);
-    for source in run {
-        let Source::Disk { id, location, .. } = source else { continue };
-        let damaged = |what: String| {
-            let text = format!(
-                "{} is damaged at byte {}, where entry {id} was written: {what}; replace this replica",
-                segment.path.display(),
-                location.offset
-            );
-            io::Error::new(io::ErrorKind::InvalidData, text)
-        };
-        let entry = Entry::decode(&mut bytes).map_err(|e| damaged(e.to_string()))?;
-        if entry.id() != *id {
-            return Err(damaged(format!("entry {} is there", entry.id())));
-        }
-        entries.push(entry);
-    }
-    Ok(())
 }

@@ -2,52 +2,101 @@
 //!
 //! [`Writer::step`] does this once and returns; who calls it, and on which thread, is the driver's business.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use lovebird_core::entry::EntryId;
-use lovebird_core::identity::GroupId;
 
+use super::Options;
+use super::footer::{self, Sealed};
 use super::frame::{self, FRAME_HEADER_BYTES, FrameHeader};
-use super::group::Location;
-use super::operation::Operation;
+use super::group::Group;
+use super::operation::{OPERATION_HEADER_BYTES, Operation};
 use super::queue::{Pending, Shared};
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use super::spare::Spares;
 use super::trail::Trail;
 use crate::disk::Disk;
-use crate::sync::lock;
+use crate::sync::{read, write};
+
+/// A buffer that a large frame has left is not kept beyond this.
+const BUFFER_BYTES_KEPT: usize = 16 << 20;
 
 /// The end of the stream, and what it takes to go on from there.
 pub(super) struct Writer {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) dir: PathBuf,
-    pub(super) log: u64,
-    pub(super) segment_bytes: u64,
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    log: u64,
+    segment_bytes: u64,
     /// All segments, the one that is written to last.
-    pub(super) segments: VecDeque<Arc<Segment>>,
+    segments: VecDeque<Arc<Segment>>,
     /// Where in the last segment the next frame goes.
-    pub(super) end: u64,
+    end: u64,
     /// How large the last segment is.
-    pub(super) room: u64,
+    room: u64,
     /// Stream offset and sequence of the next frame.
-    pub(super) stream: u64,
-    pub(super) sequence: u64,
+    stream: u64,
+    sequence: u64,
     /// Everything of the stream before this offset is synced.
-    pub(super) durable: u64,
-    pub(super) trails: BTreeMap<GroupId, Trail>,
+    durable: u64,
+    spares: Spares,
+    /// The segment before the last one, while its footer is still to be written.
+    unsealed: Option<Unsealed>,
+    /// The frame that is being made, and where in it each operation begins.
+    frame: BytesMut,
+    operations_at: Vec<usize>,
 }
 
-/// An entry within a frame that is being made.
-struct Placed {
-    group: GroupId,
-    id: EntryId,
-    offset: usize,
+/// A full segment, the footer that it gets, and where.
+struct Unsealed {
+    segment: Arc<Segment>,
+    at: u64,
+    footer: BytesMut,
+}
+
+/// Where the stream ends.
+pub(super) struct End {
+    pub(super) log: u64,
+    pub(super) segments: VecDeque<Arc<Segment>>,
+    /// Where in the last segment the next frame goes, and how large the segment is.
+    pub(super) end: u64,
+    pub(super) room: u64,
+    /// Stream offset and sequence of the next frame; everything before is durable.
+    pub(super) stream: u64,
+    pub(super) sequence: u64,
 }
 
 impl Writer {
+    /// Goes on at the end of a stream.
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: &Path, options: &Options, end: End) -> Writer {
+        Writer {
+            spares: Spares::new(disk.clone(), dir.into(), options),
+            disk,
+            dir: dir.into(),
+            log: end.log,
+            segment_bytes: options.segment_bytes,
+            segments: end.segments,
+            end: end.end,
+            room: end.room,
+            stream: end.stream,
+            sequence: end.sequence,
+            durable: end.stream,
+            unsealed: None,
+            frame: BytesMut::new(),
+            operations_at: Vec::new(),
+        }
+    }
+
+    /// Begins a stream.
+    pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, options: &Options, log: u64) -> io::Result<Writer> {
+        let end = End { log, segments: VecDeque::new(), end: 0, room: 0, stream: 0, sequence: 1 };
+        let mut writer = Writer::new(disk, dir, options, end);
+        writer.rotate(&[], 0)?;
+        Ok(writer)
+    }
+
     /// Writes one frame of what is queued, if anything is. Says whether there was.
     pub(super) fn step(&mut self, shared: &Shared) -> bool {
         let batch = shared.take();
@@ -61,7 +110,7 @@ impl Writer {
         for done in batch.into_iter().filter_map(|pending| pending.done) {
             done(Ok(()));
         }
-        if let Err(e) = self.remove_segments() {
+        if let Err(e) = self.tidy(shared) {
             shared.poison(&e.to_string(), Vec::new());
         }
         true
@@ -75,50 +124,72 @@ impl Writer {
         {
             shared.poison(&e.to_string(), Vec::new());
         }
+        if let Err(error) = self.spares.discard() {
+            // The next opening removes it.
+            tracing::warn!(%error, "the log's spare segment could not be removed");
+        }
     }
 
     fn commit(&mut self, shared: &Shared, batch: &[Pending]) -> io::Result<()> {
         self.write(shared, batch)?;
         // Commit points, purges and truncations need no sync of their own: nobody waits for them, and whatever is synced
         // later is behind them in the stream. Only before segments are removed must the purge be durable.
-        if batch.iter().any(|pending| pending.done.is_some()) || self.removable() > 0 {
+        let awaited = batch.iter().any(|pending| pending.done.is_some());
+        if awaited || (purges(batch) && self.removable(shared) > 0) {
             self.sync()?;
         }
         Ok(())
     }
 
+    /// What may be done when those who wait have been told.
+    fn tidy(&mut self, shared: &Shared) -> io::Result<()> {
+        if let Some(Unsealed { segment, at, footer }) = self.unsealed.take() {
+            let sealed = || {
+                segment.file.write_at(at, &footer)?;
+                segment.file.set_len(at + footer.len() as u64)?;
+                segment.file.sync_data()
+            };
+            sealed().map_err(|e| failed("sealed", &segment, e))?;
+        }
+        if self.end > self.room / 4 {
+            self.spares.begin();
+        }
+        self.remove_segments(shared)
+    }
+
     fn write(&mut self, shared: &Shared, batch: &[Pending]) -> io::Result<()> {
-        let mut frame = frame::begin();
-        frame.reserve(batch.iter().map(|pending| pending.operation.bytes()).sum());
-        let mut placed = Vec::new();
+        let mut frame = std::mem::take(&mut self.frame);
+        frame::begin(&mut frame);
+        self.operations_at.clear();
         for Pending { group, operation, .. } in batch {
-            operation.encode(*group, &mut frame, |offset, entry| {
-                placed.push(Placed { group: *group, id: entry.id(), offset });
-            });
+            self.operations_at.push(frame.len());
+            frame.reserve(operation.bytes());
+            operation.encode(group.id, &mut frame);
         }
         let bytes = frame::padded(frame.len()) as u64;
         if self.end + bytes > self.room {
-            self.rotate(bytes)?;
+            self.rotate(&shared.groups(), bytes)?;
         }
-        let offset = self.end;
-        self.write_frame(frame)?;
-
+        let frame_at = self.end;
         let segment = self.segments.back().expect("a log has a segment from the start").clone();
-        for Pending { group, operation, .. } in batch {
-            let trail = self.trails.entry(*group).or_default();
-            trail
-                .apply(operation, segment.number)
-                .expect("what is queued has been checked against the same numbering");
+        self.write_frame(&segment, &mut frame)?;
+        if frame.capacity() <= BUFFER_BYTES_KEPT {
+            self.frame = frame;
         }
-        locate(shared, &segment, offset, &placed);
+        for (Pending { group, operation, append, .. }, at) in batch.iter().zip(&self.operations_at) {
+            let entries_at = frame_at + (at + OPERATION_HEADER_BYTES) as u64;
+            write(&group.trail)
+                .apply(operation, &segment, entries_at)
+                .expect("what is queued has been checked against the same numbering");
+            group.placed(*append, operation);
+        }
         Ok(())
     }
 
-    fn write_frame(&mut self, mut frame: BytesMut) -> io::Result<()> {
+    fn write_frame(&mut self, segment: &Segment, frame: &mut BytesMut) -> io::Result<()> {
         let (stream, sequence, durable) = (self.stream, self.sequence, self.durable);
-        frame::seal(&mut frame, FrameHeader { log: self.log, sequence, stream, durable });
-        let segment = self.segments.back().expect("a log has a segment from the start");
-        segment.file.write_at(self.end, &frame).map_err(|e| failed("written", segment, e))?;
+        frame::seal(frame, FrameHeader { log: self.log, sequence, stream, durable });
+        segment.file.write_at(self.end, frame).map_err(|e| failed("written", segment, e))?;
         self.end += frame.len() as u64;
         self.stream += frame.len() as u64;
         self.sequence += 1;
@@ -134,44 +205,60 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins a segment that has room for a frame of `bytes`. Everything before it is durable then, and so is its head.
-    pub(super) fn rotate(&mut self, bytes: u64) -> io::Result<()> {
+    /// Begins a segment that has room for a frame of `bytes`. Everything before it is durable then, and so is its head: it
+    /// gets its name only when both are.
+    fn rotate(&mut self, groups: &[Arc<Group>], bytes: u64) -> io::Result<()> {
         self.sync()?;
-        let mut head = frame::begin();
-        for (group, trail) in &self.trails {
-            Operation::Checkpoint(trail.checkpoint().clone()).encode(*group, &mut head, |_, _| {});
+        let mut head = BytesMut::new();
+        frame::begin(&mut head);
+        for group in groups {
+            Operation::Checkpoint(read(&group.trail).checkpoint().clone()).encode(group.id, &mut head);
         }
         let number = self.segments.back().map_or(1, |last| last.number + 1);
-        let header =
-            SegmentHeader { log: self.log, number, stream: self.stream, sequence: self.sequence }.encode();
+        let header = SegmentHeader { log: self.log, number, stream: self.stream, sequence: self.sequence };
         let need = (SEGMENT_HEADER_BYTES + frame::padded(head.len())) as u64 + bytes;
+        let unsealed = self.segments.back().map(|full| self.unsealed(full.clone(), groups));
 
-        let path = segment::path(&self.dir, number);
-        let file = self.disk.create(&path)?;
-        let segment = Arc::new(Segment { number, path, file });
-        self.room = self.segment_bytes.max(need);
-        segment.file.allocate(self.room).map_err(|e| failed("allocated", &segment, e))?;
-        segment.file.write_at(0, &header).map_err(|e| failed("written", &segment, e))?;
+        let spare = self.spares.take(need.max(self.segment_bytes))?;
+        let segment =
+            Arc::new(Segment { number, path: segment::path(&self.dir, number), file: spare.file.clone() });
+        spare.file.write_at(0, &header.encode()).map_err(|e| failed("written", &segment, e))?;
+        (self.end, self.room) = (SEGMENT_HEADER_BYTES as u64, spare.bytes);
+        self.write_frame(&segment, &mut head)?;
+        spare.file.sync_data().map_err(|e| failed("synced", &segment, e))?;
+        self.disk.rename(&spare.path, &segment.path).map_err(|e| failed("named", &segment, e))?;
+        self.disk.sync_dir(&self.dir).map_err(|e| failed("named", &segment, e))?;
+        self.durable = self.stream;
         self.segments.push_back(segment);
-        self.end = SEGMENT_HEADER_BYTES as u64;
-        self.write_frame(head)?;
-        self.sync()?;
-        self.disk.sync_dir(&self.dir)
+        self.unsealed = unsealed;
+        Ok(())
+    }
+
+    /// What the footer of a segment says that is full now. It is written when those who wait have been told.
+    fn unsealed(&self, segment: Arc<Segment>, groups: &[Arc<Group>]) -> Unsealed {
+        let sealed =
+            Sealed { log: self.log, number: segment.number, stream: self.stream, sequence: self.sequence };
+        let trails: Vec<_> = groups.iter().map(|group| (group.id, read(&group.trail))).collect();
+        let trails = trails.iter().map(|(id, trail)| -> (_, &Trail) { (*id, trail) });
+        let footer = footer::encode(sealed, self.end, trails);
+        Unsealed { segment, at: self.end, footer }
     }
 
     /// How many segments, from the first, hold nothing that any group needs.
-    fn removable(&self) -> usize {
+    fn removable(&self, shared: &Shared) -> usize {
         let current = self.segments.back().map_or(0, |segment| segment.number);
-        let needed = self.trails.values().filter_map(Trail::first_segment).min().unwrap_or(current);
-        self.segments.iter().take_while(|segment| segment.number < needed.min(current)).count()
+        let groups = shared.groups();
+        let needed = groups.iter().filter_map(|group| read(&group.trail).first_segment()).min();
+        let needed = needed.unwrap_or(current).min(current);
+        self.segments.iter().take_while(|segment| segment.number < needed).count()
     }
 
-    fn remove_segments(&mut self) -> io::Result<()> {
+    fn remove_segments(&mut self, shared: &Shared) -> io::Result<()> {
         // Only what is durable may justify it. Whoever had a reason to remove segments has synced before.
-        if self.durable < self.stream {
+        if self.segments.len() < 2 || self.durable < self.stream {
             return Ok(());
         }
-        for _ in 0..self.removable() {
+        for _ in 0..self.removable(shared) {
             if let Some(segment) = self.segments.pop_front() {
                 // One by one, so that a crash never leaves a gap between those that remain.
                 self.disk.remove(&segment.path)?;
@@ -182,17 +269,11 @@ impl Writer {
     }
 }
 
-fn locate(shared: &Shared, segment: &Arc<Segment>, frame_at: u64, placed: &[Placed]) {
-    for run in placed.chunk_by(|a, b| a.group == b.group) {
-        let group = lock(&shared.groups).get(&run[0].group).cloned();
-        let group = group.expect("whoever queued an entry has a group");
-        let mut state = lock(&group);
-        for Placed { id, offset, .. } in run {
-            let offset = frame_at + *offset as u64;
-            state.locate(*id, Location { segment: segment.clone(), offset });
-        }
-        state.shrink_tail();
-    }
+/// Whether any of this may make segments superfluous.
+fn purges(batch: &[Pending]) -> bool {
+    let frees =
+        |operation: &Operation| matches!(operation, Operation::PurgeUpTo(_) | Operation::TruncateAfter(_));
+    batch.iter().any(|pending| frees(&pending.operation))
 }
 
 fn failed(what: &str, segment: &Segment, error: io::Error) -> io::Error {

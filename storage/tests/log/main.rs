@@ -6,4 +6,5 @@ mod model;
 mod opening;
 mod reading;
 mod support;
+mod together;
 mod writing;

@@ -2,6 +2,7 @@
 //! was acknowledged, and it counts as counting from scratch does.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lovebird_core::entry::{Entry, EntryId};
@@ -10,7 +11,7 @@ use lovebird_core::identity::RaftId;
 use lovebird_core::log_store::{LogStore, Vote};
 use lovebird_storage::MemoryDisk;
 use lovebird_storage::disk::Fault;
-use lovebird_storage::log::Log;
+use lovebird_storage::log::{Check, Log, Options};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -155,6 +156,7 @@ impl Test {
             Act::Term => self.term += 1,
             Act::Restart => {
                 self.log = None;
+                self.check_whole();
                 self.log = Some(open(&self.disk));
                 self.groups.values().for_each(|group| {
                     *group.acknowledged.lock().unwrap() = group.versions.len() - 1;
@@ -249,6 +251,15 @@ impl Test {
             };
             group.versions.truncate(acknowledged + version + 1);
             *group.acknowledged.lock().unwrap() = acknowledged + version;
+        }
+    }
+
+    /// Who reads all of every segment finds what the footers say.
+    fn check_whole(&self) {
+        let everything = Options { check: Check::Everything, ..options() };
+        let log = Log::open(Arc::new(self.disk.mount()), Path::new(DIR), &everything).unwrap();
+        for (number, group) in &self.groups {
+            assert_eq!(Model::of(&*log.group(*number)), group.now());
         }
     }
 

@@ -1,8 +1,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lovebird_storage::log::{Log, Missing, Options};
-use lovebird_storage::{Disk, MemoryDisk};
+use lovebird_storage::disk::Call;
+use lovebird_storage::log::{Check, Log, Missing, Options, Prepare};
+use lovebird_storage::{Disk, DiskFile, MemoryDisk};
 
 use crate::support::*;
 
@@ -79,34 +80,81 @@ fn flipped_bit_before_acknowledged_data_is_refused() {
     }
 }
 
-#[test]
-fn flipped_bit_in_an_earlier_segment_is_refused() {
-    let disk = MemoryDisk::new();
-    stretch(&*open(&disk).group(0), 100, 500);
-    let names = segments(&disk);
-    // The last frame of the first segment: only the next segment proves that it was synced.
-    let first = file(&disk, &names[0]);
+/// The first segment of a log of several, and where in it the last frame begins.
+fn sealed(disk: &MemoryDisk) -> (Arc<dyn DiskFile>, u64) {
+    stretch(&*open(disk).group(0), 100, 500);
+    let names = segments(disk);
+    assert!(names.len() > 3, "{names:?}");
+    let first = file(disk, &names[0]);
     let bytes = contents(&*first);
     let last = (0..bytes.len()).step_by(512).rfind(|at| bytes[*at..].starts_with(b"LBFR")).unwrap();
-    flip(&*first, last as u64 + 100);
-    let text = refusal(&disk);
-    assert!(text.contains(&names[0]) && text.contains("segment behind it"), "{text}");
+    (first, last as u64)
 }
 
 #[test]
-fn segment_that_lost_its_header_is_refused_if_anything_was_acknowledged_in_it() {
-    let wipe = |disk: &MemoryDisk| {
-        let segment = file(disk, &segments(disk)[0]);
-        segment.write_at(0, &[0; 512]).unwrap();
-    };
-    let disk = small_log(1);
-    wipe(&disk);
-    assert!(refusal(&disk).contains("its header was synced"));
-    // With nothing behind its head it was being made: nothing is lost with it.
+fn flipped_bit_in_a_sealed_segment_is_refused_when_it_is_read() {
+    let disk = MemoryDisk::new();
+    let (first, last) = sealed(&disk);
+    flip(&*first, last + 100);
+    let group = open(&disk).group(0);
+    let mut refused = 0;
+    for number in 0..=100 {
+        match group.read(number..number + 1, 1) {
+            Ok(entries) => assert_eq!(ids(&entries), [(1, number)]),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(text.contains("0000000000000001.segment is damaged at byte"), "{text}");
+                assert!(text.contains("replace this replica"), "{text}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 1, "one entry is damaged");
+}
+
+#[test]
+fn flipped_bit_in_a_sealed_segment_is_refused_at_once_if_everything_is_checked() {
+    let disk = MemoryDisk::new();
+    let (first, last) = sealed(&disk);
+    let everything = Options { check: Check::Everything, ..options() };
+    let opened = || Log::open(Arc::new(disk.clone()), Path::new(DIR), &everything);
+    assert_eq!(opened().unwrap().group(0).state().last, Some(id(1, 100)));
+    // Only the next segment proves that this frame, the last of its own, was synced.
+    flip(&*first, last + 100);
+    let text = opened().unwrap_err().to_string();
+    assert!(text.contains("0000000000000001.segment") && text.contains("segment behind it"), "{text}");
+}
+
+#[test]
+fn damaged_footer_costs_nothing_but_time() {
+    let disk = MemoryDisk::new();
+    let (first, last) = sealed(&disk);
+    let entries = open(&disk).group(0).read(0..999, usize::MAX).unwrap();
+    let footer =
+        (last..first.len().unwrap()).find(|at| contents(&*first)[*at as usize..].starts_with(b"LBIRDFTR"));
+    for offset in [0, 8, 12, 16, 24, 32, 48, 56, 64, 130, 200] {
+        flip(&*first, footer.unwrap() + offset);
+        assert_eq!(open(&disk).group(0).read(0..999, usize::MAX).unwrap(), entries, "byte {offset}");
+        flip(&*first, footer.unwrap() + offset);
+    }
+    first.set_len(first.len().unwrap() - 512).unwrap();
+    assert_eq!(open(&disk).group(0).read(0..999, usize::MAX).unwrap(), entries, "cut short");
+}
+
+#[test]
+fn segment_that_lost_its_header_is_refused() {
+    for entries in [0, 1] {
+        let disk = small_log(entries);
+        file(&disk, &segments(&disk)[0]).write_at(0, &[0; 512]).unwrap();
+        assert!(refusal(&disk).contains("its header was synced before it got its name"));
+        let disk = small_log(entries);
+        file(&disk, &segments(&disk)[0]).write_at(512, &[0; 512]).unwrap();
+        assert!(refusal(&disk).contains("had been synced"));
+    }
     let disk = MemoryDisk::new();
     drop(open(&disk));
-    wipe(&disk);
-    assert_eq!(open(&disk).group(0).state().last, None);
+    file(&disk, &segments(&disk)[0]).write_at(512, &[0; 512]).unwrap();
+    assert!(refusal(&disk).contains("its head was synced before it got its name"));
 }
 
 #[test]
@@ -146,9 +194,38 @@ fn missing_segments_are_noticed() {
     assert!(text.contains(&names[2]) && text.contains("missing"), "{text}");
     disk.rename(&aside, &middle).unwrap();
     open(&disk);
+    let last = Path::new(DIR).join(names.last().unwrap());
+    disk.rename(&last, Path::new("/data/aside")).unwrap();
+    let text = refusal(&disk);
+    assert!(text.contains(names.last().unwrap()) && text.contains("missing"), "{text}");
+    disk.rename(Path::new("/data/aside"), &last).unwrap();
+    open(&disk);
     disk.remove(&Path::new(DIR).join(&names[0])).unwrap();
     let text = refusal(&disk);
     assert!(text.contains("earlier segments are missing"), "{text}");
+}
+
+#[test]
+fn spare_segments_that_were_left_are_removed() {
+    let disk = small_log(3);
+    disk.create(&Path::new(DIR).join("0000000000000001.spare")).unwrap().write_at(0, b"LBIRDLOG").unwrap();
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().last, Some(id(1, 3)));
+    assert_eq!(segments(&disk), ["0000000000000001.segment"]);
+}
+
+#[test]
+fn segments_that_were_written_beforehand_are_used_and_leave_nothing_behind() {
+    let disk = MemoryDisk::new();
+    let options = Options { prepare: Prepare::Zeros, ..options() };
+    let log = Log::open(Arc::new(disk.clone()), Path::new(DIR), &options).unwrap();
+    disk.start_recording();
+    stretch(&*log.group(0), 100, 500);
+    drop(log);
+    let renamed = disk.take_calls().into_iter().filter(|call| matches!(call, Call::Rename(..))).count();
+    assert!(renamed > 3, "{renamed} segments were begun");
+    assert!(segments(&disk).iter().all(|name| name.ends_with(".segment")), "{:?}", segments(&disk));
+    assert_eq!(open(&disk).group(0).read(0..999, usize::MAX).unwrap().len(), 101);
 }
 
 #[test]
@@ -186,7 +263,7 @@ fn swapped_and_foreign_files_are_refused() {
 #[test]
 fn crash_at_every_step_of_making_a_segment_loses_nothing() {
     use lovebird_storage::disk::Fault;
-    for fault in [Fault::Create, Fault::Write, Fault::Sync, Fault::SyncDir] {
+    for fault in [Fault::Create, Fault::Write, Fault::Sync, Fault::Rename, Fault::SyncDir] {
         for keep in [true, false] {
             let disk = MemoryDisk::new();
             let log = open(&disk);

@@ -8,14 +8,19 @@ use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::fence::{Fence, Token};
 use lovebird_core::log_store::{Completion, LogStore};
 use lovebird_core::record::push_record;
-use lovebird_storage::log::{Drive, Log, Options};
+use lovebird_storage::log::{Drive, Log, Options, Prepare};
 use lovebird_storage::{Disk, DiskFile, MemoryDisk};
 
 pub const DIR: &str = "/data/log";
 
 /// Every step in its place, and segments so small that a handful of entries fills one.
 pub fn options() -> Options {
-    Options { drive: Drive::InPlace, segment_bytes: 16 << 10, ..Options::default() }
+    Options {
+        drive: Drive::InPlace,
+        prepare: Prepare::Reserve,
+        segment_bytes: 16 << 10,
+        ..Options::default()
+    }
 }
 
 pub fn open(disk: &MemoryDisk) -> Log {
