@@ -15,6 +15,8 @@
 //! | 48 | 16 | 0 |
 //! | 64 | … | payload: operations laid end to end ([`super::operation`]) |
 //!
+//! A frame without a payload closes the log: it is the last of a clean end, and says that all before it is durable.
+//!
 //! *Stream offsets* count the padded bytes of all frames since the log was made, segment headers left out.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};

@@ -97,6 +97,24 @@ fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
     until.map_or(Tail::Clean, |until| Tail::Torn { until: until as u64 })
 }
 
+/// The frames behind `end` that verify and stand where the stream has them, though what was at `end` does not. `stream` is
+/// the stream offset of `end`.
+pub(super) fn later_frames(bytes: &Bytes, end: u64, stream: u64, log: u64) -> Vec<Frame> {
+    let mut later = Vec::new();
+    let end = end as usize;
+    let mut at = end;
+    while at < bytes.len() {
+        match frame_at(bytes, at, log).filter(|frame| frame.header.stream == stream + (at - end) as u64) {
+            Some(frame) => {
+                at += frame.bytes() as usize;
+                later.push(frame);
+            }
+            None => at += SECTOR_BYTES,
+        }
+    }
+    later
+}
+
 fn frame_at(bytes: &Bytes, at: usize, log: u64) -> Option<Frame> {
     if at >= bytes.len() {
         return None;

@@ -41,6 +41,8 @@ pub(super) struct Writer {
     sequence: u64,
     /// Everything of the stream before this offset is synced.
     durable: u64,
+    /// Whether the last frame is one that closed the log, or there was nothing to close.
+    closed: bool,
     spares: Spares,
     /// The segment before the last one, while its footer is still to be written.
     unsealed: Option<Unsealed>,
@@ -66,6 +68,8 @@ pub(super) struct End {
     /// Stream offset and sequence of the next frame; everything before is durable.
     pub(super) stream: u64,
     pub(super) sequence: u64,
+    /// Whether the last frame is one that closed the log.
+    pub(super) closed: bool,
 }
 
 impl Writer {
@@ -83,6 +87,7 @@ impl Writer {
             stream: end.stream,
             sequence: end.sequence,
             durable: end.stream,
+            closed: end.closed,
             unsealed: None,
             frame: BytesMut::new(),
             operations_at: Vec::new(),
@@ -91,7 +96,8 @@ impl Writer {
 
     /// Begins a stream.
     pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, options: &Options, log: u64) -> io::Result<Writer> {
-        let end = End { log, segments: VecDeque::new(), end: 0, room: 0, stream: 0, sequence: 1 };
+        let end =
+            End { log, segments: VecDeque::new(), end: 0, room: 0, stream: 0, sequence: 1, closed: false };
         let mut writer = Writer::new(disk, dir, options, end);
         writer.rotate(&[], 0)?;
         Ok(writer)
@@ -120,7 +126,7 @@ impl Writer {
     pub(super) fn finish(&mut self, shared: &Shared) {
         while self.step(shared) {}
         if shared.failure().is_none()
-            && let Err(e) = self.sync()
+            && let Err(e) = self.close()
         {
             shared.poison(&e.to_string(), Vec::new());
         }
@@ -128,6 +134,22 @@ impl Writer {
             // The next opening removes it.
             tracing::warn!(%error, "the log's spare segment could not be removed");
         }
+    }
+
+    /// Makes everything durable, and says so in a last frame without operations: no part of a log that was closed can be
+    /// taken for the remains of a write.
+    fn close(&mut self) -> io::Result<()> {
+        self.sync()?;
+        let mut frame = BytesMut::new();
+        frame::begin(&mut frame);
+        let bytes = frame::padded(frame.len()) as u64;
+        // A segment that has no room for it is not worth another one.
+        if !self.closed && self.end + bytes <= self.room {
+            let segment = self.segments.back().expect("a log has a segment from the start").clone();
+            self.write_frame(&segment, &mut frame)?;
+            self.sync()?;
+        }
+        Ok(())
     }
 
     fn commit(&mut self, shared: &Shared, batch: &[Pending]) -> io::Result<()> {
@@ -188,11 +210,13 @@ impl Writer {
 
     fn write_frame(&mut self, segment: &Segment, frame: &mut BytesMut) -> io::Result<()> {
         let (stream, sequence, durable) = (self.stream, self.sequence, self.durable);
+        let closed = frame.len() == FRAME_HEADER_BYTES;
         frame::seal(frame, FrameHeader { log: self.log, sequence, stream, durable });
         segment.file.write_at(self.end, frame).map_err(|e| failed("written", segment, e))?;
         self.end += frame.len() as u64;
         self.stream += frame.len() as u64;
         self.sequence += 1;
+        self.closed = closed;
         Ok(())
     }
 

@@ -13,10 +13,13 @@ fn refusal(disk: &MemoryDisk) -> String {
     error.to_string()
 }
 
-/// A log whose last segment holds the head and then frames of 512 bytes each: a barrier and entries 1 to `entries`.
+/// A log whose last segment holds the head and then frames of 512 bytes each: a barrier and entries 1 to `entries`. Its
+/// machine has crashed, so that nothing closes it.
 fn small_log(entries: u64) -> MemoryDisk {
     let disk = MemoryDisk::new();
-    stretch(&*open(&disk).group(0), entries, 10);
+    let log = open(&disk);
+    stretch(&*log.group(0), entries, 10);
+    disk.crash();
     disk
 }
 
@@ -64,6 +67,23 @@ fn flipped_bit_in_the_last_frame_cuts_it() {
 }
 
 #[test]
+fn flipped_bit_in_the_last_frame_of_a_log_that_was_closed_is_refused() {
+    let disk = small_log(5);
+    drop(open(&disk));
+    let closed = contents(&*file(&disk, &segments(&disk)[0]));
+    drop(open(&disk));
+    assert_eq!(contents(&*file(&disk, &segments(&disk)[0])), closed, "what is closed is not closed again");
+    for byte in [0, 5, 8, 16, 24, 32, 40, 64, 80, 193] {
+        let disk = small_log(5);
+        drop(open(&disk));
+        flip(&*file(&disk, &segments(&disk)[0]), frame_of(5) + byte);
+        let text = refusal(&disk);
+        assert!(text.contains(&format!("at byte {}", frame_of(5))), "{text}");
+        assert!(text.contains("group 0 from log index 5 on."), "{text}");
+    }
+}
+
+#[test]
 fn flipped_bit_before_acknowledged_data_is_refused() {
     for number in 0..5 {
         for byte in [0, 5, 8, 16, 24, 32, 40, 64, 80, 150] {
@@ -74,6 +94,12 @@ fn flipped_bit_before_acknowledged_data_is_refused() {
             let before = contents(&*file(&disk, &name));
             let text = refusal(&disk);
             assert!(text.contains(&name) && text.contains(&format!("at byte {at}")), "{text}");
+            let lost = match number {
+                // The group was not known before.
+                0 => "group 0 from log index 1 to 5 at least".to_owned(),
+                _ => format!("group 0 from log index {number} to 5 at least"),
+            };
+            assert!(text.contains(&lost), "{text}");
             assert!(text.contains("replace this replica"), "{text}");
             assert_eq!(contents(&*file(&disk, &name)), before, "a refusal touches nothing");
         }

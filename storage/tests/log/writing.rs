@@ -111,7 +111,7 @@ fn commit_points_and_purges_cost_no_sync() {
     assert_eq!(letters(&disk), "w");
     assert_eq!(group.state().committed, Some(id(1, 3)));
     drop((group, log));
-    assert_eq!(letters(&disk), "s", "closing makes everything durable");
+    assert_eq!(letters(&disk), "sws", "closing makes everything durable, and says so");
     assert_eq!(open(&disk).group(0).state().committed, Some(id(1, 3)));
 }
 
