@@ -287,30 +287,6 @@ fn swapped_and_foreign_files_are_refused() {
 }
 
 #[test]
-fn crash_at_every_step_of_making_a_segment_loses_nothing() {
-    use lovebird_storage::disk::Fault;
-    for fault in [Fault::Create, Fault::Write, Fault::Sync, Fault::Rename, Fault::SyncDir] {
-        for keep in [true, false] {
-            let disk = MemoryDisk::new();
-            let log = open(&disk);
-            let group = log.group(0);
-            stretch(&*group, 20, 10);
-            let entries = group.read(0..99, usize::MAX).unwrap();
-            disk.fail(fault, 1, std::io::ErrorKind::Other);
-            group
-                .append(vec![commands(1, 21, 21, 1, 20_000)], Box::new(|end| assert!(end.is_err())))
-                .unwrap();
-            disk.crash_keeping(&mut || keep);
-            let group = open(&disk).group(0);
-            assert_eq!(group.read(0..99, usize::MAX).unwrap(), entries, "{fault:?}");
-            group.append(vec![commands(1, 21, 21, 1, 20_000)], ignore()).unwrap();
-            disk.crash();
-            assert_eq!(open(&disk).group(0).state().last, Some(id(1, 21)), "{fault:?}");
-        }
-    }
-}
-
-#[test]
 fn log_that_is_gone_is_not_made_anew_where_one_must_be() {
     let disk = MemoryDisk::new();
     let options = Options { missing: Missing::Refuse, ..options() };
