@@ -15,7 +15,8 @@
 //! | 48 | 16 | 0 |
 //! | 64 | … | payload: operations laid end to end ([`super::operation`]) |
 //!
-//! A frame without a payload closes the log: it is the last of a clean end, and says that all before it is durable.
+//! A frame without a payload is a *mark*: it stands behind the last frame of a log that rests and says that all before it is
+//! durable. The next frame is written in its place.
 //!
 //! *Stream offsets* count the padded bytes of all frames since the log was made, segment headers left out.
 

@@ -38,19 +38,19 @@ pub(super) fn replay(
                 // It was written when the next one was durable.
                 return Err(replay.missing(dir, segment.number + 1).into());
             }
-            let scan = replay.scan(&segment, &header, 0)?;
+            let scan = replay.scan(&segment, &header, None)?;
             replay.check_complete(dir)?;
             return Ok((replay, scan));
         };
         // What a damaged header does not tell is of no use any more: it is refused when its turn comes.
-        let durable = if let HeaderVerdict::Good(next) = next { next.stream } else { 0 };
+        let end = if let HeaderVerdict::Good(next) = next { Some(next.stream) } else { None };
         if let (Check::LastSegment, Some(footer), Some(head)) = (check, footer, head(&segment, &header)?) {
             replay.seal(&segment, &head, footer)?;
         } else {
             if check == Check::LastSegment {
                 tracing::warn!(segment = %segment.path.display(), "no good footer: reading all of the segment");
             }
-            replay.scan(&segment, &header, durable)?;
+            replay.scan(&segment, &header, end)?;
         }
     }
 }
@@ -172,13 +172,13 @@ impl Replay {
         Ok(())
     }
 
-    /// Reads all of a segment. The stream is known to have been synced up to `durable`.
-    fn scan(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, durable: u64) -> io::Result<Scan> {
+    /// Reads all of a segment. The next one, if there is one, begins at `end` of the stream.
+    fn scan(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, end: Option<u64>) -> io::Result<Scan> {
         let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
         let mut bytes = vec![0; length];
         read_exact_at(&*segment.file, 0, &mut bytes)?;
         let bytes = bytes.into();
-        let scan = self.judge(segment, &bytes, header, durable)?;
+        let scan = self.judge(segment, &bytes, header, end)?;
         for (offset, frame) in &scan.frames {
             self.frame(segment, *offset, frame)?;
         }
@@ -194,10 +194,10 @@ impl Replay {
         segment: &Arc<Segment>,
         bytes: &Bytes,
         header: &SegmentHeader,
-        durable: u64,
+        end: Option<u64>,
     ) -> Result<Scan, OpenError> {
         let SegmentHeader { log, stream, sequence, .. } = *header;
-        let scan = recovery::scan(bytes, Expected { log, stream, sequence, durable });
+        let scan = recovery::scan(bytes, Expected { log, stream, sequence, end });
         let proof = match scan.tail {
             Tail::Damaged { proof: Some(at) } => {
                 format!("the frame at byte {at} shows that these bytes had been synced")

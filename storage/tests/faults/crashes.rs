@@ -175,7 +175,8 @@ fn opening() -> u64 {
 
 pub fn rows() -> Vec<Row> {
     let all = |calls: u64| {
-        format!("**opens**: everything that was acknowledged is there, at each of {calls} calls to the disk")
+        assert!(calls > 2, "{calls} calls");
+        "**opens**: everything that was acknowledged is there, at whichever call to the disk".to_owned()
     };
     vec![
         Row { fault: "while a log is made", verdict: all(making()) },

@@ -14,6 +14,8 @@ use crate::verdict::{Row, Verdict, on_the_real_disk, same, verdict};
 enum End {
     /// Its node ended as it should.
     Closed,
+    /// Its process was killed.
+    Killed,
     /// Its machine lost power.
     PowerLoss,
 }
@@ -25,8 +27,10 @@ fn small(end: End) -> (MemoryDisk, Vec<Entry>) {
     let log = open(&disk);
     stretch(&*log.group(0), 5, 10);
     let entries = log.group(0).read(0..99, usize::MAX).unwrap();
-    if end == End::PowerLoss {
-        disk.crash();
+    match end {
+        End::Closed => drop(log),
+        End::Killed => disk.crash_keeping(&mut || true),
+        End::PowerLoss => disk.crash(),
     }
     (disk, entries)
 }
@@ -124,19 +128,21 @@ fn of_the_last_segment() -> Vec<(&'static str, Verdict)> {
             judged(small(End::PowerLoss), |disk| overwrite(disk, frame_of(6), &garbage)),
         ),
         (
-            "after a power loss: the last frame zeroed, or a bit of it flipped. Nothing on the disk tells a frame that was \
-             acknowledged last from one that was not",
+            "after a power loss in the seconds behind it: the last frame zeroed, or a bit of it flipped. Until the system has \
+             written the mark behind it, nothing on the disk tells that it was acknowledged",
             same([
                 judged(small(End::PowerLoss), |disk| overwrite(disk, frame_of(5), &[0; 512])),
                 flips(|| small(End::PowerLoss), frame_of(5), &FRAME),
             ]),
         ),
         (
-            "after a clean end: the last frame zeroed, or a bit of it flipped",
-            same([
-                judged(small(End::Closed), |disk| overwrite(disk, frame_of(5), &[0; 512])),
-                flips(|| small(End::Closed), frame_of(5), &FRAME),
-            ]),
+            "after a clean end, or when the process was killed: the last frame zeroed, or a bit of it flipped",
+            same([End::Closed, End::Killed].map(|end| {
+                same([
+                    judged(small(end), |disk| overwrite(disk, frame_of(5), &[0; 512])),
+                    flips(|| small(end), frame_of(5), &FRAME),
+                ])
+            })),
         ),
         (
             "any frame before the last one zeroed, or a bit of it flipped",

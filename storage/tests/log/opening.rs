@@ -178,7 +178,9 @@ fn segment_that_lost_its_header_is_refused() {
         assert!(refusal(&disk).contains("had been synced"));
     }
     let disk = MemoryDisk::new();
-    drop(open(&disk));
+    let log = open(&disk);
+    disk.crash();
+    drop(log);
     file(&disk, &segments(&disk)[0]).write_at(512, &[0; 512]).unwrap();
     assert!(refusal(&disk).contains("its head was synced before it got its name"));
 }
