@@ -12,6 +12,7 @@
 //! [`DataDirectory`] ties them to a node: it locks the directory and knows whose it is. [`MemoryStorage`] is the same
 //! engine over a disk in memory that can be made to fail and to crash.
 //!
+//!
 //! # Invariants
 //!
 //! 1. What was acknowledged survives `kill -9` and loss of power at any moment, or opening fails and says what was lost.
@@ -23,7 +24,7 @@
 //! # What it does not do
 //!
 //! It knows nothing of consensus: when to truncate, purge or take a snapshot is for `lovebird-core` to decide. It decodes no
-//! records. Nothing here is asynchronous.
+//! commands, and tells records apart only to show them. Nothing here is asynchronous.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -43,7 +44,7 @@ mod memory;
 pub mod conformance;
 
 pub use directory::{DataDirectory, Expected};
-pub use disk::{Disk, DiskFile, MemoryDisk, RealDisk};
+pub use disk::{Disk, DiskFile, MemoryDisk, ReadOnlyDisk, RealDisk};
 pub use log::{Log, Options as LogOptions};
 pub use memory::MemoryStorage;
 pub use snapshot::SnapshotDirectory;
