@@ -12,6 +12,8 @@
 //! [`DataDirectory`] ties them to a node: it locks the directory and knows whose it is. [`MemoryStorage`] is the same
 //! engine over a disk in memory that can be made to fail and to crash.
 //!
+//! The tool `lovebird-log` (feature `tool`) and whoever else only looks go through [`log::inspect`], [`snapshot::inspect`] and a
+//! [`ReadOnlyDisk`], also while a node writes.
 //!
 //! # Invariants
 //!
@@ -28,6 +30,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod steady;
 mod sync;
 
 pub mod disk;

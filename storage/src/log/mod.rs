@@ -57,6 +57,9 @@ mod error;
 mod open;
 mod recovery;
 
+// What is on disk, for those who only look.
+pub mod inspect;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

@@ -49,7 +49,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
     let replayed = match segments.is_empty() {
         true if options.missing == Missing::Refuse => return Err(OpenError::NoLog { dir: dir.into() }.into()),
         true => None,
-        false => Some(replay(dir, segments, options.check)?),
+        false => Some(replay(dir, segments, options.check, &mut |_, _, _| Ok(()))?),
     };
     for name in spares {
         disk.remove(&dir.join(name))?;
@@ -75,7 +75,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
 }
 
 /// Lists and checks what lies in the directory.
-fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
+pub(super) fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
     let mut found = Found { segments: VecDeque::new(), spares: Vec::new() };
     for name in disk.list(dir)? {
         if spare::is_spare(&name) {
@@ -102,7 +102,7 @@ fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
     Ok(found)
 }
 
-fn header(segment: &Segment) -> io::Result<SegmentHeader> {
+pub(super) fn header(segment: &Segment) -> io::Result<SegmentHeader> {
     let path = &segment.path;
     let mut sector = [0; SEGMENT_HEADER_BYTES];
     let bytes = segment.file.read_at(0, &mut sector)?;
@@ -121,11 +121,15 @@ fn header(segment: &Segment) -> io::Result<SegmentHeader> {
     }
 }
 
+/// Shown a segment all of which was read: how the log stands at its end, its header, and what was found in it.
+pub(super) type Observe<'a> = &'a mut dyn FnMut(&Replay, &SegmentHeader, &Scan) -> io::Result<()>;
+
 /// Follows all segments, and gives what was found in the last one.
-fn replay(
+pub(super) fn replay(
     dir: &Path,
     mut segments: VecDeque<(Arc<Segment>, SegmentHeader)>,
     check: Check,
+    observe: Observe,
 ) -> io::Result<(Replay, Scan)> {
     let mut replay = Replay::default();
     loop {
@@ -138,6 +142,7 @@ fn replay(
                 return Err(OpenError::Missing { path: segment::path(dir, segment.number + 1) }.into());
             }
             let scan = replay.scan(&segment, &header, 0)?;
+            observe(&replay, &header, &scan)?;
             replay.check_complete(dir)?;
             return Ok((replay, scan));
         };
@@ -147,7 +152,8 @@ fn replay(
             if check == Check::LastSegment {
                 tracing::warn!(segment = %segment.path.display(), "no good footer: reading all of the segment");
             }
-            replay.scan(&segment, &header, next.stream)?;
+            let scan = replay.scan(&segment, &header, next.stream)?;
+            observe(&replay, &header, &scan)?;
         }
     }
 }
@@ -170,9 +176,9 @@ fn head(segment: &Segment, header: &SegmentHeader) -> io::Result<Option<Frame>> 
 
 /// Follows what the segments say, one after another.
 #[derive(Default)]
-struct Replay {
-    trails: BTreeMap<GroupId, Trail>,
-    segments: VecDeque<Arc<Segment>>,
+pub(super) struct Replay {
+    pub(super) trails: BTreeMap<GroupId, Trail>,
+    pub(super) segments: VecDeque<Arc<Segment>>,
     log: u64,
     stream: u64,
     sequence: u64,
@@ -257,7 +263,12 @@ impl Replay {
 }
 
 /// Scans a segment and turns damage into a refusal.
-fn judge(segment: &Segment, bytes: &Bytes, header: &SegmentHeader, durable: u64) -> Result<Scan, OpenError> {
+pub(super) fn judge(
+    segment: &Segment,
+    bytes: &Bytes,
+    header: &SegmentHeader,
+    durable: u64,
+) -> Result<Scan, OpenError> {
     let SegmentHeader { log, stream, sequence, .. } = *header;
     let scan = recovery::scan(bytes, Expected { log, stream, sequence, durable });
     let proof = match scan.tail {

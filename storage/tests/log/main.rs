@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod failing;
+mod inspecting;
 mod model;
 mod opening;
 mod reading;
