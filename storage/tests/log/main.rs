@@ -3,6 +3,7 @@
 
 mod failing;
 mod inspecting;
+mod meddled;
 mod model;
 mod opening;
 mod reading;

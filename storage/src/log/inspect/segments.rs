@@ -19,7 +19,7 @@ use crate::log::{footer, spare};
 use crate::steady::steady;
 
 /// The segments of a log, oldest first. A node may be writing to it meanwhile: what is purged before its turn is left out, and
-/// what comes to be meanwhile may be.
+/// so is what comes to be meanwhile, unless the last one that was listed is gone.
 pub struct Segments<'a> {
     disk: &'a dyn Disk,
     dir: PathBuf,
@@ -66,14 +66,21 @@ impl<'a> Segments<'a> {
     pub fn list(disk: &'a dyn Disk, dir: &Path) -> io::Result<Segments<'a>> {
         let (numbers, spares, foreign) = Default::default();
         let mut segments = Segments { disk, dir: dir.into(), numbers, spares, foreign, before: None };
-        for name in disk.list(dir)? {
+        segments.fill()?;
+        Ok(segments)
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.spares.clear();
+        self.foreign.clear();
+        for name in self.disk.list(&self.dir)? {
             match segment::number_of(&name) {
-                Some(number) => segments.numbers.push_back(number),
-                None if spare::is_spare(&name) => segments.spares.push(name),
-                None => segments.foreign.push(name),
+                Some(number) => self.numbers.push_back(number),
+                None if spare::is_spare(&name) => self.spares.push(name),
+                None => self.foreign.push(name),
             }
         }
-        Ok(segments)
+        Ok(())
     }
 
     /// Whether there is none to come.
@@ -188,6 +195,13 @@ impl Iterator for Segments<'_> {
             let number = self.numbers.pop_front()?;
             match self.view(number) {
                 Err(e) => return Some(Err(e)),
+                // The last one that was listed is gone, so there are newer ones.
+                Ok(None) if self.numbers.is_empty() => {
+                    if let Err(e) = self.fill() {
+                        return Some(Err(e));
+                    }
+                    self.numbers.retain(|newer| *newer > number);
+                }
                 Ok(None) => {}
                 Ok(Some((mut view, log))) => {
                     let before = self.before.take().and_then(|before| before.log);
