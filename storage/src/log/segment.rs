@@ -16,6 +16,7 @@
 //! synced before the file gets its name, and the directory before anything else is written: a segment is complete, and so is
 //! everything before its stream offset. When the next segment is durable, a *footer* ([`super::footer`]) ends the file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -103,6 +104,13 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// Reads the header of a segment.
+pub(super) fn verdict(segment: &Segment) -> io::Result<HeaderVerdict> {
+    let mut sector = [0; SEGMENT_HEADER_BYTES];
+    let bytes = segment.file.read_at(0, &mut sector)?;
+    Ok(SegmentHeader::decode(&sector[..bytes]))
 }
 
 /// Where a segment is kept.

@@ -27,6 +27,9 @@ mod write;
 
 mod file;
 
+// What is on disk, for those who only look.
+pub mod inspect;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
