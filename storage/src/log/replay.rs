@@ -20,7 +20,6 @@ use super::operation::{OPERATION_HEADER_BYTES, Operation};
 use super::recovery::{self, Expected, Scan, Tail};
 use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::trail::Trail;
-use crate::disk::read_exact_at;
 
 /// Shown a segment all of which was read: how the log stands at its end, its header, and what was found in it.
 pub(super) type Observe<'a> = &'a mut dyn FnMut(&Replay, &SegmentHeader, &Scan) -> io::Result<()>;
@@ -210,10 +209,7 @@ impl Replay {
 
     /// Reads all of a segment. The next one, if there is one, begins at `end` of the stream.
     fn scan(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, end: Option<u64>) -> io::Result<Scan> {
-        let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        read_exact_at(&*segment.file, 0, &mut bytes)?;
-        let bytes = bytes.into();
+        let bytes = segment::bytes(segment)?;
         let scan = self.judge(segment, &bytes, header, end)?;
         for (offset, frame) in &scan.frames {
             self.frame(segment, *offset, frame)?;

@@ -120,7 +120,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn of_the_last_segment() -> Vec<(&'static str, Verdict)> {
-    let garbage: Vec<u8> = (0..2000u32).map(|at| (at * 7919 >> 3) as u8).collect();
+    let garbage: Vec<u8> = (0..2000u32).map(|at| ((at * 7919) >> 3) as u8).collect();
     vec![
         ("the last write, not acknowledged, cut at any byte", same((0..512).map(cut_write))),
         (

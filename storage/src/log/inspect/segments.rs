@@ -6,8 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::report::Seal;
 use super::stream::FrameView;
 use crate::disk::Disk;
@@ -139,7 +137,7 @@ impl<'a> Segments<'a> {
         let end = self.end(segment.number, header)?;
         let SegmentHeader { log, stream, sequence, .. } = *header;
         let look = || {
-            let scan = recovery::scan(&whole(segment)?, Expected { log, stream, sequence, end });
+            let scan = recovery::scan(&segment::bytes(segment)?, Expected { log, stream, sequence, end });
             let refused = replay::proof(&scan).map(|proof| {
                 let (path, offset) = (segment.path.clone(), scan.end);
                 OpenError::Damaged { path, offset, proof, affected: Vec::new() }
@@ -245,13 +243,4 @@ fn refusal(error: io::Error) -> io::Result<OpenError> {
         Some(refusal) => Ok(refusal.clone()),
         None => Err(error),
     }
-}
-
-/// All of a file, which may be cut behind its footer meanwhile.
-fn whole(segment: &Segment) -> io::Result<Bytes> {
-    let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
-    let mut bytes = vec![0; length];
-    let read = segment.file.read_at(0, &mut bytes)?;
-    bytes.truncate(read);
-    Ok(bytes.into())
 }
