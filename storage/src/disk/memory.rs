@@ -54,6 +54,8 @@ pub enum Fault {
     SyncDir,
     /// [`Disk::remove`].
     Remove,
+    /// Any call that changes something: the n-th of all kinds.
+    Any,
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -123,7 +125,7 @@ impl State {
     /// Counts a call down and fails it if its turn has come.
     fn fault(&mut self, kind: Fault) -> io::Result<()> {
         for at in 0..self.faults.len() {
-            if self.faults[at].0 == kind {
+            if self.faults[at].0 == kind || self.faults[at].0 == Fault::Any {
                 self.faults[at].1 -= 1;
                 if self.faults[at].1 == 0 {
                     let (_, _, error) = self.faults.remove(at);
