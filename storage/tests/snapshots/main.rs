@@ -1,6 +1,7 @@
 //! Snapshot files as their disk sees them; what every store must do is in the conformance suite.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod damage;
 mod forging;
 mod receiving;
 mod support;
