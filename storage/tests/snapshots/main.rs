@@ -5,6 +5,7 @@ mod crashing;
 mod damage;
 mod failing;
 mod forging;
+mod memory;
 mod power;
 mod receiving;
 mod support;
