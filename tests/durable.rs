@@ -16,7 +16,7 @@ use lovebird::{Node, Options, ProposeError, Read, Stopped};
 use lovebird_core::identity::RaftId;
 use lovebird_storage::disk::DiskLock;
 use lovebird_storage::disk::Fault;
-use lovebird_storage::{Disk, DiskFile, MemoryDisk};
+use lovebird_storage::{Disk, DiskFile, LogOptions, MemoryDisk};
 use lovebird_transport::MemoryNetwork;
 
 /// Longer than an acknowledgement takes that does not wait for the disk, by far.
@@ -127,9 +127,20 @@ impl DiskFile for GatedFile {
 }
 
 async fn start(network: &MemoryNetwork, id: u64, size: u64, disk: &MemoryDisk, gate: &Gate) -> Node<Sum> {
+    start_with(network, id, size, disk, gate, &LogOptions::default()).await
+}
+
+async fn start_with(
+    network: &MemoryNetwork,
+    id: u64,
+    size: u64,
+    disk: &MemoryDisk,
+    gate: &Gate,
+    log_options: &LogOptions,
+) -> Node<Sum> {
     let disk = Arc::new(GatedDisk(disk.clone(), gate.clone()));
     let members: BTreeMap<u64, String> = (1..=size).map(|id| (id, format!("node-{id}"))).collect();
-    let parts = parts_in_memory(network, disk, RaftId::new(id, id), members);
+    let parts = parts_in_memory(network, disk, RaftId::new(id, id), members, log_options);
     let node = Node::open(Sum::default(), parts, Options::default()).await.unwrap();
     network.register(&format!("node-{id}"), node.endpoint());
     node.join().await.unwrap();
@@ -222,4 +233,28 @@ async fn a_leader_whose_disk_fails_stops_says_so_and_loses_nothing() {
     for node in &nodes {
         node.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_log_is_damaged_where_it_must_read_does_not_start_and_says_where() {
+    let (network, disk, gate) = (MemoryNetwork::new(), MemoryDisk::new(), Gate::default());
+    let options = LogOptions { segment_bytes: 8 << 10, cache_bytes: 1000, ..LogOptions::default() };
+    let node = start_with(&network, 1, 1, &disk, &gate, &options).await;
+    let client = node.client().with_timeout(Duration::from_secs(60));
+    for add in 1..=100 {
+        client.propose(add).await.unwrap();
+    }
+    node.shutdown().await;
+    drop((client, node));
+    let first = disk.open(Path::new("log/0000000000000001.segment")).unwrap();
+    // Two sectors in the middle of a segment that is sealed.
+    first.write_at(2048, &[7; 1024]).unwrap();
+    first.sync_data().unwrap();
+    // What is opened is the last segment. Then the node applies the log from the start, and meets the damage.
+    let members = BTreeMap::from([(1, "node-1".to_owned())]);
+    let parts = parts_in_memory(&network, Arc::new(disk), RaftId::new(1, 1), members, &options);
+    let error =
+        Node::open(Sum::default(), parts, Options::default()).await.map(drop).unwrap_err().to_string();
+    assert!(error.contains("0000000000000001.segment is damaged at byte"), "{error}");
+    assert!(error.contains("replace this replica"), "{error}");
 }

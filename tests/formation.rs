@@ -12,7 +12,7 @@ use lovebird::{Node, Options};
 use lovebird_core::entry::Entry;
 use lovebird_core::identity::RaftId;
 use lovebird_core::log_store::LogStore;
-use lovebird_storage::MemoryDisk;
+use lovebird_storage::{LogOptions, MemoryDisk};
 use lovebird_transport::MemoryNetwork;
 
 struct Running {
@@ -23,7 +23,13 @@ struct Running {
 impl Running {
     /// Puts a node on the network, which does not join yet.
     async fn open(network: &MemoryNetwork, id: RaftId, members: &BTreeMap<u64, String>) -> Running {
-        let parts = parts_in_memory(network, Arc::new(MemoryDisk::new()), id, members.clone());
+        let parts = parts_in_memory(
+            network,
+            Arc::new(MemoryDisk::new()),
+            id,
+            members.clone(),
+            &LogOptions::default(),
+        );
         let log = parts.log.clone();
         let node = Node::open(Sum::default(), parts, Options::default()).await.unwrap();
         network.register(&members[&id.node], node.endpoint());

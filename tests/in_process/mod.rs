@@ -174,9 +174,10 @@ pub fn parts_in_memory(
     disk: Arc<dyn Disk>,
     id: RaftId,
     members: BTreeMap<u64, String>,
+    log_options: &LogOptions,
 ) -> Parts {
     let initial_members: BTreeSet<u64> = members.keys().copied().collect();
-    let log = Log::open(disk.clone(), Path::new("log"), &LogOptions::default()).unwrap();
+    let log = Log::open(disk.clone(), Path::new("log"), log_options).unwrap();
     Parts {
         identity: Identity {
             cluster: ClusterId::of("in memory", &initial_members),

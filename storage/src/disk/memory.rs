@@ -42,8 +42,12 @@ pub enum Call {
 /// The kinds of calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
+    /// Any call that changes something: the n-th of all kinds.
+    Any,
     /// [`DiskFile::write_at`].
     Write,
+    /// [`DiskFile::write_at`], of which the first half is carried out, to the byte.
+    ShortWrite,
     /// [`DiskFile::sync_data`]. Later syncs take what was to be synced for clean, though it may not have reached the disk.
     Sync,
     /// [`Disk::rename`].
@@ -52,10 +56,10 @@ pub enum Fault {
     Create,
     /// [`Disk::sync_dir`].
     SyncDir,
-    /// [`Disk::remove`].
+    /// [`Disk::remove`] and [`Disk::remove_dir`].
     Remove,
-    /// Any call that changes something: the n-th of all kinds.
-    Any,
+    /// [`DiskFile::set_len`] and [`DiskFile::allocate`].
+    SetLen,
 }
 
 /// A disk in memory. Clones are the same disk.
@@ -125,7 +129,9 @@ impl State {
     /// Counts a call down and fails it if its turn has come.
     fn fault(&mut self, kind: Fault) -> io::Result<()> {
         for at in 0..self.faults.len() {
-            if self.faults[at].0 == kind || self.faults[at].0 == Fault::Any {
+            // A write is asked about twice, as one that is cut short and as one that fails, and counts once.
+            let any = self.faults[at].0 == Fault::Any && kind != Fault::ShortWrite;
+            if any || self.faults[at].0 == kind {
                 self.faults[at].1 -= 1;
                 if self.faults[at].1 == 0 {
                     let (_, _, error) = self.faults.remove(at);
@@ -193,6 +199,11 @@ impl MemoryDisk {
     pub fn fail(&self, kind: Fault, nth: u64, error: io::ErrorKind) {
         assert!(nth > 0, "the next call is number 1");
         self.state().faults.push((kind, nth, error));
+    }
+
+    /// How many of the failures that were asked for have not happened yet. A crash forgets them.
+    pub fn pending_failures(&self) -> usize {
+        self.state().faults.len()
     }
 
     /// The machine loses power: nothing that was not synced survives, and all open handles are dead.
@@ -291,6 +302,7 @@ impl Disk for MemoryDisk {
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.alive()?;
+        state.fault(Fault::Remove)?;
         let inside: Vec<PathBuf> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
         for path in inside {
             state.change_name(NameChange::Unlink(path));
@@ -373,6 +385,10 @@ impl DiskFile for MemoryFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.with(|state| {
             state.note(Call::Write { path: self.path.clone(), offset, bytes: bytes.len() });
+            if let Err(e) = state.fault(Fault::ShortWrite) {
+                self.file(state).write(offset, &bytes[..bytes.len() / 2]);
+                return Err(e);
+            }
             state.fault(Fault::Write)?;
             self.file(state).write(offset, bytes);
             Ok(())
@@ -399,6 +415,7 @@ impl DiskFile for MemoryFile {
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.with(|state| {
             state.note(Call::SetLen(self.path.clone(), bytes));
+            state.fault(Fault::SetLen)?;
             self.file(state).set_len(bytes);
             Ok(())
         })

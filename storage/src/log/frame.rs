@@ -15,6 +15,9 @@
 //! | 48 | 16 | 0 |
 //! | 64 | … | payload: operations laid end to end ([`super::operation`]) |
 //!
+//! A frame without a payload is a *mark*: it stands behind the last frame of a log that rests and says that all before it is
+//! durable. The next frame is written in its place.
+//!
 //! *Stream offsets* count the padded bytes of all frames since the log was made, segment headers left out.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};

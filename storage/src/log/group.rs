@@ -59,10 +59,21 @@ impl Bounds {
 
 /// An entry in memory, and the numbering after it.
 struct Held {
-    entry: Entry,
+    /// The operation that brought it, shared with the queue, so that no entry is copied; and which of its entries it is.
+    operation: Arc<Operation>,
+    at: usize,
     numbering: Option<Numbering>,
     /// Which append brought it: the same entry may be cut off and come again before the stream has either.
     append: u64,
+}
+
+impl Held {
+    fn entry(&self) -> &Entry {
+        match &*self.operation {
+            Operation::Append(entries) => &entries[self.at],
+            other => unreachable!("entries are held of appends alone, not of {other:?}"),
+        }
+    }
 }
 
 /// See the module.
@@ -175,7 +186,7 @@ impl GroupState {
         match number.checked_sub(self.tail_first()) {
             Some(at) => {
                 let held = &self.tail[at as usize];
-                Some(Point { id: held.entry.id(), numbering: held.numbering })
+                Some(Point { id: held.entry().id(), numbering: held.numbering })
             }
             None => read(&self.trail).index().point(number),
         }
@@ -202,9 +213,9 @@ impl GroupState {
     }
 
     /// Appends entries that were stamped.
-    fn append(&mut self, entries: &[Entry]) {
+    fn append(&mut self, operation: &Arc<Operation>, entries: &[Entry]) {
         self.tail.reserve(entries.len());
-        for entry in entries {
+        for (at, entry) in entries.iter().enumerate() {
             if self.last.is_none() {
                 (self.first, self.placed) = (entry.header.number, entry.header.number);
             }
@@ -214,7 +225,8 @@ impl GroupState {
                 .expect("entries are stamped before they are appended");
             self.last = Some(Point { id: entry.id(), numbering });
             self.tail_bytes += entry.encoded_bytes();
-            self.tail.push_back(Held { entry: entry.clone(), numbering, append: self.append });
+            let (operation, append) = (operation.clone(), self.append);
+            self.tail.push_back(Held { operation, at, numbering, append });
         }
         self.append += 1;
         self.shrink_tail();
@@ -243,7 +255,7 @@ impl GroupState {
 
     fn drop_first_of_tail(&mut self) {
         if let Some(held) = self.tail.pop_front() {
-            self.tail_bytes -= held.entry.encoded_bytes();
+            self.tail_bytes -= held.entry().encoded_bytes();
         }
     }
 
@@ -272,9 +284,9 @@ impl GroupState {
 
     fn truncate_after(&mut self, last: Option<Point>) {
         let end = last.map_or(self.first, |point| point.id.number + 1);
-        while self.tail.back().is_some_and(|held| held.entry.header.number >= end) {
+        while self.tail.back().is_some_and(|held| held.entry().header.number >= end) {
             if let Some(held) = self.tail.pop_back() {
-                self.tail_bytes -= held.entry.encoded_bytes();
+                self.tail_bytes -= held.entry().encoded_bytes();
             }
         }
         self.last = last.or(self.purged);
@@ -310,7 +322,7 @@ impl GroupState {
 
     fn purge(&mut self, upto: Point) {
         let first = upto.id.number + 1;
-        while self.tail.front().is_some_and(|held| held.entry.header.number < first) {
+        while self.tail.front().is_some_and(|held| held.entry().header.number < first) {
             self.drop_first_of_tail();
         }
         self.purged = Some(upto);
@@ -345,9 +357,9 @@ impl GroupState {
     }
 
     /// Makes an operation true in memory. Appends must have been stamped.
-    pub(super) fn apply(&mut self, operation: &Operation) {
-        match operation {
-            Operation::Append(entries) => self.append(entries),
+    pub(super) fn apply(&mut self, operation: &Arc<Operation>) {
+        match &**operation {
+            Operation::Append(entries) => self.append(operation, entries),
             Operation::TruncateAfter(last) => self.truncate_after(*last),
             Operation::PurgeUpTo(point) => self.purge(*point),
             Operation::Vote(vote) => self.vote = Some(*vote),
@@ -371,8 +383,8 @@ impl GroupState {
         let to = numbers.end.min(self.end()).saturating_sub(self.tail_first()) as usize;
         let mut bytes = 0;
         for held in self.tail.range(from.min(to)..to) {
-            out.push(held.entry.clone());
-            bytes += held.entry.encoded_bytes();
+            out.push(held.entry().clone());
+            bytes += held.entry().encoded_bytes();
             if bytes >= bytes_max {
                 break;
             }

@@ -10,9 +10,11 @@
 //!
 //! # How it is found again
 //!
-//! Opening reads all segments, judges their bytes (`recovery`, a pure function) and applies the same operations to the
-//! same in-memory state (`open`). Each segment begins with a checkpoint of every group, so that segments whose entries are
-//! all purged can be removed; what the checkpoints and the frames say must agree.
+//! Opening follows the stream again (`open`, `replay`). A sealed segment ends with a footer, which says what reading all of
+//! its frames would tell; so only the last segment is read as a whole, and its bytes are judged by `recovery`, a pure
+//! function. What was acknowledged and does not verify is a refusal that says how far it reaches (`damage`, `error`). Each
+//! segment begins with a checkpoint of every group, so that segments whose entries are all purged can be removed; what the
+//! checkpoints and the frames say must agree.
 //!
 //! # Invariants
 //!
@@ -53,9 +55,11 @@ mod index;
 mod read;
 
 // What is on disk, until it is a log again.
+mod recovery;
+mod replay;
+mod damage;
 mod error;
 mod open;
-mod recovery;
 
 use std::io;
 use std::path::Path;
@@ -69,7 +73,7 @@ use driver::Driver;
 use queue::Shared;
 use store::GroupLog;
 
-pub use error::OpenError;
+pub use error::{Affected, OpenError};
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,11 +16,20 @@ const GAP_BYTES: u64 = 4 << 10;
 /// How much is read at a time.
 const READ_BYTES: u64 = 4 << 20;
 
+/// Why entries cannot be read.
+pub(super) enum Failure {
+    Disk(io::Error),
+    /// Something else stands where an entry was written.
+    Damaged {
+        segment: Arc<Segment>,
+        offset: u64,
+        id: EntryId,
+        what: String,
+    },
+}
+
 /// Reads the entries of pieces, in order.
-///
-/// # Errors
-/// Those of the disk, and `InvalidData` where something other than the entry stands where it was written.
-pub(super) fn pieces(pieces: &[Piece], entries: &mut Vec<Entry>) -> io::Result<()> {
+pub(super) fn pieces(pieces: &[Piece], entries: &mut Vec<Entry>) -> Result<(), Failure> {
     entries.reserve(pieces.iter().map(|piece| piece.entries).sum());
     let mut rest = pieces;
     while let Some(first) = rest.first() {
@@ -37,10 +46,19 @@ pub(super) fn pieces(pieces: &[Piece], entries: &mut Vec<Entry>) -> io::Result<(
     Ok(())
 }
 
-fn read_together(pieces: &[Piece], entries: &mut Vec<Entry>) -> io::Result<()> {
+fn read_together(pieces: &[Piece], entries: &mut Vec<Entry>) -> Result<(), Failure> {
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(()) };
     let mut buffer = vec![0; (last.offset - first.offset) as usize + last.bytes];
-    read_exact_at(&*first.segment.file, first.offset, &mut buffer)?;
+    read_exact_at(&*first.segment.file, first.offset, &mut buffer).map_err(|error| match error.kind() {
+        // The file has become shorter than what was written to it.
+        io::ErrorKind::UnexpectedEof => Failure::Damaged {
+            segment: first.segment.clone(),
+            offset: first.offset,
+            id: first.first,
+            what: error.to_string(),
+        },
+        _ => Failure::Disk(error),
+    })?;
     let buffer = Bytes::from(buffer);
     for piece in pieces {
         let from = (piece.offset - first.offset) as usize;
@@ -48,21 +66,14 @@ fn read_together(pieces: &[Piece], entries: &mut Vec<Entry>) -> io::Result<()> {
         for at in 0..piece.entries as u64 {
             let id = EntryId::new(piece.first.term, piece.first.number + at);
             let offset = piece.offset + (piece.bytes - bytes.len()) as u64;
-            let entry = Entry::decode(&mut bytes).map_err(|e| damaged(&piece.segment, offset, id, e))?;
+            let damaged =
+                |what: String| Failure::Damaged { segment: piece.segment.clone(), offset, id, what };
+            let entry = Entry::decode(&mut bytes).map_err(|e| damaged(e.to_string()))?;
             if entry.id() != id {
-                return Err(damaged(&piece.segment, offset, id, format!("entry {} is there", entry.id())));
+                return Err(damaged(format!("entry {} is there", entry.id())));
             }
             entries.push(entry);
         }
     }
     Ok(())
-}
-
-fn damaged(segment: &Segment, offset: u64, id: EntryId, what: impl ToString) -> io::Error {
-    let text = format!(
-        "{} is damaged at byte {offset}, where entry {id} was written: {}; replace this replica",
-        segment.path.display(),
-        what.to_string()
-    );
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }

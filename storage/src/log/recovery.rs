@@ -26,8 +26,9 @@ pub(super) struct Expected {
     /// Stream offset and sequence of the first frame.
     pub(super) stream: u64,
     pub(super) sequence: u64,
-    /// The stream is known to have been synced up to here.
-    pub(super) durable: u64,
+    /// The stream offset behind the last frame, if another segment follows: all before it was synced, and a mark that stands
+    /// there gave way to what follows.
+    pub(super) end: Option<u64>,
 }
 
 /// What was found in a segment.
@@ -60,7 +61,9 @@ pub(super) fn scan(bytes: &Bytes, expected: Expected) -> Scan {
     let mut stream = expected.stream;
     let mut sequence = expected.sequence;
     let mut durable = 0;
-    while let Some(frame) = frame_at(bytes, end, expected.log) {
+    while expected.end.is_none_or(|last| stream < last)
+        && let Some(frame) = frame_at(bytes, end, expected.log)
+    {
         if frame.header.stream != stream || frame.header.sequence != sequence {
             break;
         }
@@ -76,7 +79,7 @@ pub(super) fn scan(bytes: &Bytes, expected: Expected) -> Scan {
 }
 
 fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
-    if expected.durable > stream {
+    if expected.end.is_some_and(|last| last > stream) {
         return Tail::Damaged { proof: None };
     }
     let mut until = None;
@@ -95,6 +98,24 @@ fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
         at += SECTOR_BYTES;
     }
     until.map_or(Tail::Clean, |until| Tail::Torn { until: until as u64 })
+}
+
+/// The frames behind `end` that verify and stand where the stream has them, though what was at `end` does not. `stream` is
+/// the stream offset of `end`.
+pub(super) fn later_frames(bytes: &Bytes, end: u64, stream: u64, log: u64) -> Vec<Frame> {
+    let mut later = Vec::new();
+    let end = end as usize;
+    let mut at = end;
+    while at < bytes.len() {
+        match frame_at(bytes, at, log).filter(|frame| frame.header.stream == stream + (at - end) as u64) {
+            Some(frame) => {
+                at += frame.bytes() as usize;
+                later.push(frame);
+            }
+            None => at += SECTOR_BYTES,
+        }
+    }
+    later
 }
 
 fn frame_at(bytes: &Bytes, at: usize, log: u64) -> Option<Frame> {

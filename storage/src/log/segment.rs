@@ -74,14 +74,17 @@ impl SegmentHeader {
         if sector.iter().all(|byte| *byte == 0) {
             return HeaderVerdict::Damaged;
         }
-        if sector.len() < SEGMENT_HEADER_BYTES || !sector.starts_with(MAGIC) {
+        if sector.len() < SEGMENT_HEADER_BYTES {
             return HeaderVerdict::Foreign;
         }
         let mut fields = &sector[8..];
         let version = fields.get_u32_le();
         let crc = fields.get_u32_le();
-        if crc32c::crc32c(&sector[16..48]) != crc {
-            return HeaderVerdict::Damaged;
+        // One of the two may be damaged; what has neither is none of ours.
+        match (sector.starts_with(MAGIC), crc32c::crc32c(&sector[16..48]) == crc) {
+            (true, true) => {}
+            (false, false) => return HeaderVerdict::Foreign,
+            _ => return HeaderVerdict::Damaged,
         }
         if version != SEGMENT_VERSION {
             return HeaderVerdict::Version(version);

@@ -12,6 +12,7 @@ use super::Inner;
 use super::group::{Group, GroupState};
 use super::operation::Operation;
 use super::queue::Pending;
+use super::read::Failure;
 use crate::sync::{lock, read};
 
 /// See the module. Clones of the same group share its state.
@@ -82,8 +83,31 @@ impl GroupLog {
             }
             trail.index().pieces(numbers.start..numbers.end.min(held.end), bytes_max, &mut pieces)
         };
-        super::read::pieces(&pieces, entries)?;
+        super::read::pieces(&pieces, entries).map_err(|failure| self.explain(failure))?;
         Ok(read)
+    }
+
+    /// Says what is lost where an entry does not verify.
+    fn explain(&self, failure: Failure) -> io::Error {
+        let (segment, offset, id, what) = match failure {
+            Failure::Disk(error) => return error,
+            Failure::Damaged { segment, offset, id, what } => (segment, offset, id, what),
+        };
+        let last_index = |number| Some(read(&self.group.trail).index().point(number)?.numbering?.last_index);
+        let last = last_index(id.number);
+        let before = id.number.checked_sub(1).map_or(Some(0), last_index);
+        let indexes = match (before, last) {
+            (Some(before), Some(last)) if before < last => format!("log indexes {} to {last}", before + 1),
+            (Some(_), Some(_)) => "no log index".to_owned(),
+            (None, Some(last)) => format!("log indexes up to {last}"),
+            _ => "log indexes that are not known".to_owned(),
+        };
+        let text = format!(
+            "{} is damaged at byte {offset}, where entry {id} was written with {indexes}: {what}. Do not cut or \
+             delete the file; replace this replica",
+            segment.path.display()
+        );
+        io::Error::new(io::ErrorKind::InvalidData, text)
     }
 
     /// Reads entries, those in the trail first. None if a cut came between: what was read before it and what was read

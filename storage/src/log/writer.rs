@@ -18,7 +18,7 @@ use super::queue::{Pending, Shared};
 use super::segment::{self, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::spare::Spares;
 use super::trail::Trail;
-use crate::disk::Disk;
+use crate::disk::{Disk, SECTOR_BYTES};
 use crate::sync::{read, write};
 
 /// A buffer that a large frame has left is not kept beyond this.
@@ -41,6 +41,8 @@ pub(super) struct Writer {
     sequence: u64,
     /// Everything of the stream before this offset is synced.
     durable: u64,
+    /// Whether a mark stands behind the last frame.
+    marked: bool,
     spares: Spares,
     /// The segment before the last one, while its footer is still to be written.
     unsealed: Option<Unsealed>,
@@ -66,6 +68,8 @@ pub(super) struct End {
     /// Stream offset and sequence of the next frame; everything before is durable.
     pub(super) stream: u64,
     pub(super) sequence: u64,
+    /// Whether the last frame is a mark.
+    pub(super) marked: bool,
 }
 
 impl Writer {
@@ -83,6 +87,7 @@ impl Writer {
             stream: end.stream,
             sequence: end.sequence,
             durable: end.stream,
+            marked: end.marked,
             unsealed: None,
             frame: BytesMut::new(),
             operations_at: Vec::new(),
@@ -91,7 +96,8 @@ impl Writer {
 
     /// Begins a stream.
     pub(super) fn create(disk: Arc<dyn Disk>, dir: &Path, options: &Options, log: u64) -> io::Result<Writer> {
-        let end = End { log, segments: VecDeque::new(), end: 0, room: 0, stream: 0, sequence: 1 };
+        let end =
+            End { log, segments: VecDeque::new(), end: 0, room: 0, stream: 0, sequence: 1, marked: false };
         let mut writer = Writer::new(disk, dir, options, end);
         writer.rotate(&[], 0)?;
         Ok(writer)
@@ -101,6 +107,9 @@ impl Writer {
     pub(super) fn step(&mut self, shared: &Shared) -> bool {
         let batch = shared.take();
         if batch.is_empty() {
+            if let Err(e) = self.mark(shared) {
+                shared.poison(&e.to_string(), Vec::new());
+            }
             return false;
         }
         if let Err(e) = self.commit(shared, &batch) {
@@ -120,7 +129,7 @@ impl Writer {
     pub(super) fn finish(&mut self, shared: &Shared) {
         while self.step(shared) {}
         if shared.failure().is_none()
-            && let Err(e) = self.sync()
+            && let Err(e) = self.close(shared)
         {
             shared.poison(&e.to_string(), Vec::new());
         }
@@ -128,6 +137,31 @@ impl Writer {
             // The next opening removes it.
             tracing::warn!(%error, "the log's spare segment could not be removed");
         }
+    }
+
+    /// Says in a frame without operations that all before it is durable, so that no part of a log that rests can be taken for
+    /// the remains of a write. Nobody waits for this mark, and no sync is its own: it is in the system's hands, survives the
+    /// process, and becomes durable with whatever is synced next. The next frame takes its place in the stream and on the disk.
+    fn mark(&mut self, shared: &Shared) -> io::Result<()> {
+        let durable = self.durable == self.stream && shared.failure().is_none();
+        // A segment that has no room for it is not worth another one.
+        if durable && !self.marked && self.end + SECTOR_BYTES as u64 <= self.room {
+            let segment = self.segments.back().expect("a log has a segment from the start").clone();
+            let mut mark = std::mem::take(&mut self.frame);
+            frame::begin(&mut mark);
+            self.put(&segment, &mut mark)?;
+            self.frame = mark;
+            self.marked = true;
+        }
+        Ok(())
+    }
+
+    /// Makes everything durable, the mark too.
+    fn close(&mut self, shared: &Shared) -> io::Result<()> {
+        self.sync()?;
+        self.mark(shared)?;
+        let segment = self.segments.back().expect("a log has a segment from the start");
+        segment.file.sync_data().map_err(|e| failed("synced", segment, e))
     }
 
     fn commit(&mut self, shared: &Shared, batch: &[Pending]) -> io::Result<()> {
@@ -186,14 +220,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Writes a frame and goes on behind it.
     fn write_frame(&mut self, segment: &Segment, frame: &mut BytesMut) -> io::Result<()> {
-        let (stream, sequence, durable) = (self.stream, self.sequence, self.durable);
-        frame::seal(frame, FrameHeader { log: self.log, sequence, stream, durable });
-        segment.file.write_at(self.end, frame).map_err(|e| failed("written", segment, e))?;
+        self.put(segment, frame)?;
         self.end += frame.len() as u64;
         self.stream += frame.len() as u64;
         self.sequence += 1;
+        self.marked = false;
         Ok(())
+    }
+
+    /// Writes a frame at the end of the stream.
+    fn put(&self, segment: &Segment, frame: &mut BytesMut) -> io::Result<()> {
+        let Writer { log, stream, sequence, durable, .. } = *self;
+        frame::seal(frame, FrameHeader { log, sequence, stream, durable });
+        segment.file.write_at(self.end, frame).map_err(|e| failed("written", segment, e))
     }
 
     fn sync(&mut self) -> io::Result<()> {

@@ -1,4 +1,5 @@
 //! What all these tests need: entries, logs over a memory disk, and completions that can be asked.
+#![allow(dead_code)] // Shared by tests/log and tests/faults, of which neither needs all of it.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

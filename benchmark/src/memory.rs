@@ -1,0 +1,33 @@
+//! How much memory this process has.
+
+use std::fs;
+use std::io;
+
+/// Bytes of this process that are in memory now, pages of mapped files included.
+///
+/// Read from `/proc/self/status`, which says it in kibibytes, whatever the size of a page.
+///
+/// # Errors
+/// Where there is no such file, which is everywhere but on Linux.
+pub fn resident_bytes() -> io::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    parse(&status).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/status has no VmRSS"))
+}
+
+fn parse(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kibibytes_are_found_in_the_middle() {
+        let status = "Name:\tlog\nVmHWM:\t  9 kB\nVmRSS:\t    1234 kB\nRssAnon:\t 5 kB\n";
+        assert_eq!(parse(status), Some(1234 << 10));
+        assert_eq!(parse("Name:\tlog\n"), None);
+    }
+}
