@@ -12,7 +12,9 @@ use lovebird_core::identity::NodeId;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime;
 use lovebird_core::state_machine::StateMachine;
-use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, RealDisk, SnapshotDirectory};
+use lovebird_storage::{
+    Compression, DataDirectory, Expected, Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions,
+};
 use lovebird_transport::{GrpcTransport, serve};
 use tokio::net::TcpListener;
 
@@ -31,6 +33,7 @@ pub struct NodeBuilder<S> {
     members: BTreeMap<NodeId, String>,
     listen: String,
     data_dir: PathBuf,
+    snapshot_options: SnapshotOptions,
     options: Options,
 }
 
@@ -44,6 +47,7 @@ impl<S: StateMachine> NodeBuilder<S> {
             members: BTreeMap::new(),
             listen: String::new(),
             data_dir: PathBuf::new(),
+            snapshot_options: SnapshotOptions::default(),
             options: Options::default(),
         }
     }
@@ -87,6 +91,13 @@ impl<S: StateMachine> NodeBuilder<S> {
         self
     }
 
+    /// Whether the files of new snapshots are compressed. By default they are, by LZ4. Nodes of one cluster may differ in it,
+    /// and a node may change its mind: all files are read.
+    pub fn compress_snapshots(mut self, compression: Compression) -> Self {
+        self.snapshot_options.compression = compression;
+        self
+    }
+
     /// How many records are kept behind a snapshot, so that a follower that was away for a moment is not sent the whole of it.
     /// By default 10,000.
     pub fn keep_records(mut self, records: u64) -> Self {
@@ -114,7 +125,7 @@ impl<S: StateMachine> NodeBuilder<S> {
     /// # Errors
     /// A [`StartError`] says what is wrong and what to do about it. Nothing in the directory has then been lost.
     pub async fn start(self) -> Result<Node<S>, StartError> {
-        let NodeBuilder { machine, cluster, id, members, listen, data_dir, options } = self;
+        let NodeBuilder { machine, cluster, id, members, listen, data_dir, snapshot_options, options } = self;
         if cluster.is_empty() {
             return Err(StartError::Config("the cluster has no name: give it one".to_owned()));
         }
@@ -135,7 +146,7 @@ impl<S: StateMachine> NodeBuilder<S> {
             .await
             .map_err(|source| StartError::Listen { address: listen.clone(), source })?;
         let incarnation = runtime::random_u64();
-        let storage = move || open_storage(&data_dir, &expected, incarnation);
+        let storage = move || open_storage(&data_dir, &expected, incarnation, snapshot_options);
         let (directory, log, snapshots) = runtime::blocking(storage).await?;
         let parts = Parts {
             identity: directory.identity().clone(),
@@ -166,13 +177,18 @@ impl<S: StateMachine> NodeBuilder<S> {
 
 type Storage = (DataDirectory, Log, Arc<dyn lovebird_core::snapshot_store::SnapshotStore>);
 
-fn open_storage(path: &Path, expected: &Expected, incarnation: u64) -> Result<Storage, StartError> {
+fn open_storage(
+    path: &Path,
+    expected: &Expected,
+    incarnation: u64,
+    snapshot_options: SnapshotOptions,
+) -> Result<Storage, StartError> {
     let disk = Arc::new(RealDisk);
     let mut directory = DataDirectory::open(disk.clone(), path, expected, incarnation)?;
     let options = LogOptions { missing: directory.missing_log(), ..LogOptions::default() };
     let log = Log::open(disk.clone(), &path.join("log"), &options).map_err(StartError::Storage)?;
-    let snapshots =
-        SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP).map_err(StartError::Storage)?;
+    let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP, snapshot_options)
+        .map_err(StartError::Storage)?;
     directory.count_start()?;
     Ok((directory, log, snapshots))
 }

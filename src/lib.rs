@@ -67,3 +67,4 @@ pub use lovebird_core::error::{ProposeError, QueryError, StartError, Stopped};
 pub use lovebird_core::node::{Node, Options};
 pub use lovebird_core::state_machine::{Snapshot, StateMachine};
 pub use lovebird_core::transport::{Member, Read, Role, Status};
+pub use lovebird_storage::Compression;

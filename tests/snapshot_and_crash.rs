@@ -13,7 +13,7 @@ use lovebird_core::identity::{ClusterId, Identity, Membership, RaftId};
 use lovebird_core::log_store::{LogStore, Vote};
 use lovebird_core::node::Parts;
 use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
-use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory};
+use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions};
 use lovebird_transport::GrpcTransport;
 
 #[derive(Default)]
@@ -48,7 +48,11 @@ fn open(dir: &Path) -> (Log, Arc<dyn LogStore>, Arc<dyn SnapshotStore>) {
     let disk = Arc::new(RealDisk);
     let log = Log::open(disk.clone(), &dir.join("log"), &LogOptions::default()).unwrap();
     let group = log.group(0);
-    (log, group, SnapshotDirectory::open(disk, &dir.join("snapshots"), 0).unwrap())
+    (
+        log,
+        group,
+        SnapshotDirectory::open(disk, &dir.join("snapshots"), 0, SnapshotOptions::default()).unwrap(),
+    )
 }
 
 fn blank(term: u64, number: u64) -> Entry {

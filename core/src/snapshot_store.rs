@@ -80,7 +80,8 @@ pub trait SnapshotReceiver: Send {
     /// Verifies the whole file, makes it durable and visible.
     ///
     /// # Errors
-    /// `InvalidData` if it is not what its sender had; what was received is then dropped.
+    /// `InvalidData` if it is not what its sender had, `Unsupported` if its sender writes a newer format; what was received is
+    /// then dropped.
     fn finish(self: Box<Self>) -> io::Result<Arc<dyn SnapshotFile>>;
 }
 

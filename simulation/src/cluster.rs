@@ -13,7 +13,9 @@ use lovebird_core::log_store::LogStore;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime::{self, Clocks};
 use lovebird_storage::log::{Drive, Prepare};
-use lovebird_storage::{DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, SnapshotDirectory};
+use lovebird_storage::{
+    DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, SnapshotDirectory, SnapshotOptions,
+};
 use lovebird_transport::MemoryNetwork;
 use madsim::runtime::{Handle, NodeHandle};
 
@@ -258,8 +260,8 @@ async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, St
         ..LogOptions::default()
     };
     let log = Log::open(disk.clone(), &path.join("log"), &log_options).map_err(StartError::Storage)?;
-    let snapshots =
-        SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP).map_err(StartError::Storage)?;
+    let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP, SnapshotOptions::default())
+        .map_err(StartError::Storage)?;
     directory.count_start()?;
     let group = log.group(GROUP);
     let parts = Parts {

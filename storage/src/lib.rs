@@ -50,4 +50,4 @@ pub use directory::{DataDirectory, Expected};
 pub use disk::{Disk, DiskFile, MemoryDisk, ReadOnlyDisk, RealDisk};
 pub use log::{Log, Options as LogOptions};
 pub use memory::MemoryStorage;
-pub use snapshot::SnapshotDirectory;
+pub use snapshot::{Compression, SnapshotDirectory, SnapshotOptions};

@@ -10,7 +10,7 @@ use lovebird_core::snapshot_store::SnapshotStore;
 
 use crate::disk::MemoryDisk;
 use crate::log::{Drive, Log, Options, Prepare};
-use crate::snapshot::SnapshotDirectory;
+use crate::snapshot::{SnapshotDirectory, SnapshotOptions};
 
 /// Storage that survives restarts and crashes of what uses it, but not of the process. Clones are the same storage.
 ///
@@ -58,7 +58,8 @@ impl MemoryStorage {
         };
         let disk = Arc::new(self.0.mount());
         let log = Log::open(disk.clone(), Path::new("/log"), &options)?;
-        let snapshots = SnapshotDirectory::open(disk, Path::new("/snapshots"), group)?;
+        let snapshots =
+            SnapshotDirectory::open(disk, Path::new("/snapshots"), group, SnapshotOptions::default())?;
         Ok((log.group(group), snapshots))
     }
 }

@@ -1,11 +1,12 @@
 //! The formats on disk never change unnoticed: files written by the first version are opened by every later one.
 //!
 //! The files under `fixtures/v1` were written by this test with `LOVEBIRD_WRITE_FIXTURES=1`. A new version of a format gets a
-//! folder of its own; these stay.
+//! folder of its own; these stay: a folder that exists is not written to. `fixtures/v2` has compressed snapshots, whole and
+//! damaged.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,10 +16,11 @@ use lovebird_core::fence::{Fence, Numbering, Token};
 use lovebird_core::identity::{ClusterId, Membership, RaftId};
 use lovebird_core::log_store::{Completion, LogState, Vote};
 use lovebird_core::record::push_record;
-use lovebird_core::snapshot_store::SnapshotMeta;
+use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
 use lovebird_storage::log::Drive;
 use lovebird_storage::{
-    DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, RealDisk, SnapshotDirectory,
+    Compression, DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, RealDisk, SnapshotDirectory,
+    SnapshotOptions,
 };
 
 const FILES: [&str; 6] = [
@@ -32,8 +34,21 @@ const FILES: [&str; 6] = [
 
 const TOKEN: Token = Token { node: 1, incarnation: 0xfeed, counter: 1 << 32 };
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+fn fixtures(version: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(version)
+}
+
+fn is_to_be_written(version: &str) -> bool {
+    std::env::var_os("LOVEBIRD_WRITE_FIXTURES").is_some() && !RealDisk.exists(&fixtures(version)).unwrap()
+}
+
+fn snapshots(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    compression: Compression,
+) -> io::Result<Arc<dyn SnapshotStore>> {
+    let options = SnapshotOptions { compression };
+    SnapshotDirectory::open(disk, dir, 0, options)
 }
 
 fn options() -> LogOptions {
@@ -102,30 +117,37 @@ fn write(disk: &Arc<dyn Disk>, dir: &Path) {
     a.purge(EntryId::new(3, 4)).unwrap();
     a.append(vec![commands(10, 9, 3, 200)], durable()).unwrap();
 
-    let snapshots = SnapshotDirectory::open(disk.clone(), &dir.join("snapshots"), 0).unwrap();
+    let snapshots = snapshots(disk.clone(), &dir.join("snapshots"), Compression::Off).unwrap();
     let mut writer = snapshots.create(&meta()).unwrap();
     writer.write_all(b"the state at log index 6").unwrap();
     writer.finish().unwrap();
+}
+
+fn contents(path: &Path) -> Vec<u8> {
+    let file = RealDisk.open(path).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+fn place(disk: &dyn Disk, path: &Path, bytes: &[u8]) {
+    disk.create_dir(path.parent().unwrap()).unwrap();
+    disk.create(path).unwrap().write_at(0, bytes).unwrap();
 }
 
 /// The fixtures on a disk that may be written to.
 fn disk() -> Arc<dyn Disk> {
     let memory: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
     for name in FILES {
-        let from = RealDisk.open(&fixtures().join(name)).unwrap();
-        let mut bytes = vec![0; from.len().unwrap() as usize];
-        from.read_at(0, &mut bytes).unwrap();
-        let to = Path::new("/v1").join(name);
-        memory.create_dir(to.parent().unwrap()).unwrap();
-        memory.create(&to).unwrap().write_at(0, &bytes).unwrap();
+        place(&*memory, &Path::new("/v1").join(name), &contents(&fixtures("v1").join(name)));
     }
     memory
 }
 
 #[test]
 fn first_version_of_every_format_is_understood() {
-    if std::env::var_os("LOVEBIRD_WRITE_FIXTURES").is_some() {
-        write(&(Arc::new(RealDisk) as Arc<dyn Disk>), &fixtures());
+    if is_to_be_written("v1") {
+        write(&(Arc::new(RealDisk) as Arc<dyn Disk>), &fixtures("v1"));
     }
     let (disk, dir) = (disk(), Path::new("/v1"));
 
@@ -152,10 +174,99 @@ fn first_version_of_every_format_is_understood() {
     assert_eq!(b.numbering_at(40), Some(meta().numbering));
     assert_eq!(b.state().last_index, 7);
 
-    let snapshots = SnapshotDirectory::open(disk, &dir.join("snapshots"), 0).unwrap();
+    let snapshots = snapshots(disk, &dir.join("snapshots"), Compression::default()).unwrap();
     let snapshot = snapshots.latest().unwrap().unwrap();
     assert_eq!(*snapshot.meta(), meta());
     let mut content = String::new();
     snapshot.open().unwrap().read_to_string(&mut content).unwrap();
     assert_eq!(content, "the state at log index 6");
+}
+
+const SNAPSHOT: &str = "group-0/00000000000000000004-00000000000000000003.snapshot";
+
+/// What the damaged files are called, and what must be said of them.
+const DAMAGED: [(&str, &str); 7] = [
+    ("foreign", "it is no snapshot file"),
+    ("cut", "it has no footer, so it was never finished"),
+    ("header", "its header does not match its checksum"),
+    ("newer", "it has format version 3; this build knows 1 and 2: upgrade this node"),
+    ("chunk", "does not match its checksum"),
+    ("lie", "says that it has 1048577 bytes in"),
+    ("footer", "its footer does not match its checksum"),
+];
+
+/// A chunk that gets smaller, and one that does not.
+fn compressed_content() -> Vec<u8> {
+    let mut content = b"the state at log index 6, ".repeat((1 << 20) / 26 + 1);
+    content.truncate(1 << 20);
+    let mut state = 6_u32;
+    for _ in 0..100 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        content.push((state >> 24) as u8);
+    }
+    content
+}
+
+fn write_compressed(dir: &Path) {
+    let store = snapshots(Arc::new(RealDisk), &dir.join("snapshots"), Compression::Lz4).unwrap();
+    let mut writer = store.create(&meta()).unwrap();
+    writer.write_all(&compressed_content()).unwrap();
+    writer.finish().unwrap();
+
+    let store = snapshots(Arc::new(MemoryDisk::new()), Path::new("/small"), Compression::Lz4).unwrap();
+    let mut writer = store.create(&meta()).unwrap();
+    writer.write_all(&b"the state at log index 6, ".repeat(10)).unwrap();
+    let whole = writer.finish().unwrap().read_raw(0, usize::MAX).unwrap();
+    for (what, _) in DAMAGED {
+        place(&RealDisk, &dir.join("damaged").join(what), &damaged(what, whole.to_vec()));
+    }
+}
+
+/// How the damaged files came to be.
+fn damaged(what: &str, mut bytes: Vec<u8>) -> Vec<u8> {
+    let end = bytes.len();
+    let header = 20 + bytes[12] as usize;
+    match what {
+        "foreign" => bytes[..8].copy_from_slice(b"LBIRDLOG"),
+        "cut" => bytes.truncate(end - 1),
+        "header" => bytes[20] ^= 1,
+        "newer" => {
+            bytes[8] = 3;
+            let crc = crc32c::crc32c(&bytes[..header - 4]);
+            bytes[header - 4..header].copy_from_slice(&crc.to_le_bytes());
+        }
+        "chunk" => bytes[header + 20] ^= 1,
+        "lie" => {
+            // With a checksum that is right.
+            bytes[header..header + 4].copy_from_slice(&((1_u32 << 20) + 1).to_le_bytes());
+            let crc = crc32c::crc32c_append(crc32c::crc32c(&[0; 8]), &bytes[header..header + 12]);
+            let crc = crc32c::crc32c_append(crc, &bytes[header + 16..end - 32]);
+            bytes[header + 12..header + 16].copy_from_slice(&crc.to_le_bytes());
+        }
+        "footer" => bytes[end - 20] ^= 1,
+        _ => unreachable!("{what}"),
+    }
+    bytes
+}
+
+#[test]
+fn compressed_snapshots_are_understood_and_damaged_ones_are_refused() {
+    if is_to_be_written("v2") {
+        write_compressed(&fixtures("v2"));
+    }
+    let read = |bytes: &[u8]| {
+        let disk = Arc::new(MemoryDisk::new());
+        place(&*disk, &Path::new("/v2").join(SNAPSHOT), bytes);
+        let snapshot = snapshots(disk, Path::new("/v2"), Compression::default())?.latest()?.unwrap();
+        let mut content = Vec::new();
+        snapshot.open()?.read_to_end(&mut content)?;
+        Ok::<_, io::Error>((snapshot.meta().clone(), content))
+    };
+    let (found, content) = read(&contents(&fixtures("v2").join("snapshots").join(SNAPSHOT))).unwrap();
+    assert_eq!(found, meta());
+    assert!(content == compressed_content());
+    for (what, words) in DAMAGED {
+        let error = read(&contents(&fixtures("v2").join("damaged").join(what))).unwrap_err();
+        assert!(error.to_string().contains(words), "{what}: {error}");
+    }
 }

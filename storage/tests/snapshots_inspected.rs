@@ -9,7 +9,7 @@ use lovebird_core::fence::Numbering;
 use lovebird_core::identity::{ClusterId, Membership};
 use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
 use lovebird_storage::snapshot::inspect::{Depth, State, look};
-use lovebird_storage::{Disk, MemoryDisk, SnapshotDirectory};
+use lovebird_storage::{Disk, MemoryDisk, SnapshotDirectory, SnapshotOptions};
 use meddled::{Meddled, Moment};
 
 #[path = "log/meddled.rs"]
@@ -18,7 +18,8 @@ mod meddled;
 const DIR: &str = "/snapshots";
 
 fn store(disk: &MemoryDisk, group: u32) -> Arc<dyn SnapshotStore> {
-    SnapshotDirectory::open(Arc::new(disk.clone()), Path::new(DIR), group).unwrap()
+    SnapshotDirectory::open(Arc::new(disk.clone()), Path::new(DIR), group, SnapshotOptions::default())
+        .unwrap()
 }
 
 fn take(store: &dyn SnapshotStore, group: u32, number: u64) {

@@ -7,7 +7,9 @@ use lovebird_core::log_store::LogStore;
 use lovebird_core::snapshot_store::SnapshotStore;
 use lovebird_core::testing::{Storage, log_suite};
 use lovebird_storage::conformance::{self, Open};
-use lovebird_storage::{Log, LogOptions, MemoryStorage, RealDisk, SnapshotDirectory};
+use lovebird_storage::{
+    Compression, Log, LogOptions, MemoryStorage, RealDisk, SnapshotDirectory, SnapshotOptions,
+};
 use tempfile::TempDir;
 
 /// Small segments, so that the suites cross their borders too.
@@ -16,8 +18,9 @@ fn real_log(dir: &TempDir) -> Arc<dyn LogStore> {
     Log::open(Arc::new(RealDisk), &dir.path().join("log"), &options).unwrap().group(0)
 }
 
-fn real_snapshots(dir: &TempDir) -> Arc<dyn SnapshotStore> {
-    SnapshotDirectory::open(Arc::new(RealDisk), &dir.path().join("snapshots"), 0).unwrap()
+fn real_snapshots(dir: &TempDir, compression: Compression) -> Arc<dyn SnapshotStore> {
+    let options = SnapshotOptions { compression };
+    SnapshotDirectory::open(Arc::new(RealDisk), &dir.path().join("snapshots"), 0, options).unwrap()
 }
 
 #[test]
@@ -38,10 +41,12 @@ fn log_in_memory_conforms() {
 
 #[test]
 fn snapshots_on_the_real_disk_conform() {
-    conformance::snapshot_store(&mut || {
-        let dir = TempDir::new().unwrap();
-        Box::new(move || real_snapshots(&dir)) as Open<dyn SnapshotStore>
-    });
+    for compression in [Compression::Off, Compression::Lz4] {
+        conformance::snapshot_store(&mut || {
+            let dir = TempDir::new().unwrap();
+            Box::new(move || real_snapshots(&dir, compression)) as Open<dyn SnapshotStore>
+        });
+    }
 }
 
 #[test]
@@ -56,7 +61,8 @@ fn snapshots_in_memory_conform() {
 async fn openraft_accepts_the_real_disk() {
     log_suite(|| {
         let dir = TempDir::new().unwrap();
-        Storage { log: real_log(&dir), snapshots: real_snapshots(&dir), guard: Box::new(dir) }
+        let snapshots = real_snapshots(&dir, Compression::default());
+        Storage { log: real_log(&dir), snapshots, guard: Box::new(dir) }
     })
     .await;
 }

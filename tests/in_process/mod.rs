@@ -11,7 +11,7 @@ use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::runtime;
-use lovebird_storage::{Disk, Log, LogOptions, RealDisk, SnapshotDirectory};
+use lovebird_storage::{Disk, Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions};
 use lovebird_transport::{GrpcTransport, MemoryNetwork, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -92,7 +92,8 @@ impl<S: StateMachine + Default> Cluster<S> {
         let path = self.path(id);
         let disk = Arc::new(RealDisk);
         let log = Log::open(disk.clone(), &path.join("log"), &LogOptions::default()).unwrap();
-        let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), 0).unwrap();
+        let snapshots =
+            SnapshotDirectory::open(disk, &path.join("snapshots"), 0, SnapshotOptions::default()).unwrap();
         let initial_members: BTreeSet<u64> = self.addresses.keys().copied().collect();
         let identity = Identity {
             cluster: ClusterId::of("in process", &initial_members),
@@ -187,7 +188,8 @@ pub fn parts_in_memory(
         },
         group: 0,
         log: log.group(0),
-        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0).unwrap(),
+        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0, SnapshotOptions::default())
+            .unwrap(),
         transport: Arc::new(network.transport(&members[&id.node])),
         members,
         guard: Box::new(()),

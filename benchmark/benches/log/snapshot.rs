@@ -11,7 +11,7 @@ use lovebird_benchmark::{Chance, Goal, Latencies, Spread, Table, duration, mebib
 use lovebird_core::fence::Numbering;
 use lovebird_core::identity::{ClusterId, GroupId, Membership};
 use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
-use lovebird_storage::{RealDisk, SnapshotDirectory};
+use lovebird_storage::{RealDisk, SnapshotDirectory, SnapshotOptions};
 use serde_json::{Value, json};
 
 use crate::check::check;
@@ -86,7 +86,12 @@ pub(crate) fn measure(dir: &Path, scale: &Scale) -> Outcome<Part> {
 
 /// The one place that knows how a directory of snapshots is opened.
 fn open_snapshots(dir: &Path) -> Outcome<Arc<dyn SnapshotStore>> {
-    Ok(SnapshotDirectory::open(Arc::new(RealDisk), &dir.join("snapshots"), GROUP)?)
+    Ok(SnapshotDirectory::open(
+        Arc::new(RealDisk),
+        &dir.join("snapshots"),
+        GROUP,
+        SnapshotOptions::default(),
+    )?)
 }
 
 /// Writes one snapshot, durable when this returns. Gives bytes a second.

@@ -119,14 +119,16 @@ pub(super) fn travels_from_store_to_store(
     let (from, to) = (from(), to());
     let sent = take(&*from, 7, 3_000_000);
     let bytes = raw(&*sent);
+    // Of the file: how long it is for so much content is for the store to know.
+    let third = bytes.len() / 3;
 
     let mut receiver = to.receive(sent.id()).expect("receive");
     assert_eq!(receiver.offset(), 0);
-    receiver.write(&bytes[..1_000_000]).expect("write");
+    receiver.write(&bytes[..third]).expect("write");
     drop(receiver);
     let mut receiver = to.receive(sent.id()).expect("receive");
-    assert_eq!(receiver.offset(), 1_000_000, "the transfer goes on where it was interrupted");
-    for part in bytes[1_000_000..].chunks(77_777) {
+    assert_eq!(receiver.offset(), third as u64, "the transfer goes on where it was interrupted");
+    for part in bytes[third..].chunks(77_777) {
         receiver.write(part).expect("write");
     }
     assert!(to.latest().expect("latest").is_none(), "nothing is visible before it has verified");
@@ -140,7 +142,7 @@ pub(super) fn travels_from_store_to_store(
 
 fn damaged_transfer_is_dropped(to: &dyn SnapshotStore, sent: &dyn SnapshotFile) {
     let bytes = raw(sent);
-    for at in [3, 20, 100, 1_500_000, bytes.len() - 30, bytes.len() - 1] {
+    for at in [3, 20, 100, bytes.len() / 2, bytes.len() - 30, bytes.len() - 1] {
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
         let mut receiver = to.receive(sent.id()).expect("receive");
@@ -157,7 +159,7 @@ fn damaged_transfer_is_dropped(to: &dyn SnapshotStore, sent: &dyn SnapshotFile) 
 
     // Another file's transfer drops what has arrived of the first.
     let mut receiver = to.receive(sent.id()).expect("receive");
-    receiver.write(&bytes[..1000]).expect("write");
+    receiver.write(&bytes[..100]).expect("write");
     drop(receiver);
     let other = lovebird_core::snapshot_store::SnapshotId { checksum: !sent.id().checksum, ..sent.id() };
     drop(to.receive(other).expect("receive"));

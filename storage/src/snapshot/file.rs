@@ -4,63 +4,57 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
-use lovebird_core::identity::GroupId;
+use bytes::Bytes;
 use lovebird_core::snapshot_store::{SnapshotFile, SnapshotId, SnapshotMeta};
 
-use super::format::{Chunks, FOOTER_BYTES, Footer, encode_header, invalid, read_header};
+use super::chunk::Chunks;
+use super::format::{Footer, Header};
 use crate::disk::DiskFile;
 
 /// Its handle keeps it readable after the directory has dropped it.
 pub(super) struct OpenSnapshot {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
-    meta: SnapshotMeta,
-    id: SnapshotId,
+    header: Header,
     footer: Footer,
-    /// Where the chunks begin.
-    chunks_at: u64,
-    header_crc: u32,
+    id: SnapshotId,
 }
 
 impl OpenSnapshot {
     /// Checks header and footer; the chunks are verified as they are read.
-    pub(super) fn open(path: &Path, file: Arc<dyn DiskFile>, group: GroupId) -> io::Result<OpenSnapshot> {
-        let length = file.len()?;
+    pub(super) fn open(path: &Path, file: Arc<dyn DiskFile>) -> io::Result<OpenSnapshot> {
         let opened = || {
+            let length = file.len()?;
+            let header = Header::read(&*file, length)?;
             let footer = Footer::read(&*file, length)?;
-            let (meta, chunks_at) = read_header(&*file)?;
-            if meta.group != group {
-                return Err(invalid(format!("it belongs to group {}, not to group {group}", meta.group)));
-            }
-            if chunks_at > length - FOOTER_BYTES as u64 {
-                return Err(invalid("its header runs into its footer".to_owned()));
-            }
-            Ok((footer, meta, chunks_at))
+            let id = SnapshotId { last: header.meta.last_entry(), length, checksum: footer.checksum };
+            Ok((header, footer, id))
         };
-        let (footer, meta, chunks_at) = opened().map_err(|e| at(path, e))?;
-        // The header that was read is the encoding of the meta, and nothing but.
-        let header_crc = crc32c::crc32c(&encode_header(&meta)?);
-        let id = SnapshotId { last: meta.last_entry(), length, checksum: footer.checksum };
-        Ok(OpenSnapshot { path: path.into(), file, meta, id, footer, chunks_at, header_crc })
-    }
-
-    fn chunks(&self) -> Chunks {
-        let end = self.id.length - FOOTER_BYTES as u64;
-        Chunks::new(self.footer, self.chunks_at, end, self.header_crc)
+        let (header, footer, id) = opened().map_err(|e| at(path, e))?;
+        Ok(OpenSnapshot { path: path.into(), file, header, footer, id })
     }
 
     /// Reads and verifies every chunk, one at a time.
     pub(super) fn verify(&self) -> io::Result<()> {
-        let mut chunks = self.chunks();
-        while chunks.next(&*self.file).map_err(|e| at(&self.path, e))?.is_some() {}
+        let mut content = self.content();
+        while content.next_chunk()? {}
         Ok(())
+    }
+
+    fn content(&self) -> Content {
+        Content {
+            path: self.path.clone(),
+            file: self.file.clone(),
+            chunks: Chunks::new(&self.header, self.footer, self.id.length),
+            chunk: Vec::new(),
+            read: 0,
+        }
     }
 }
 
 impl SnapshotFile for OpenSnapshot {
     fn meta(&self) -> &SnapshotMeta {
-        &self.meta
+        &self.header.meta
     }
 
     fn id(&self) -> SnapshotId {
@@ -76,12 +70,7 @@ impl SnapshotFile for OpenSnapshot {
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + Send>> {
-        Ok(Box::new(Content {
-            path: self.path.clone(),
-            file: self.file.clone(),
-            chunks: self.chunks(),
-            chunk: Bytes::new(),
-        }))
+        Ok(Box::new(self.content()))
     }
 }
 
@@ -90,16 +79,28 @@ struct Content {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     chunks: Chunks,
-    chunk: Bytes,
+    chunk: Vec<u8>,
+    /// How much of the chunk has been given.
+    read: usize,
+}
+
+impl Content {
+    /// Whether there was one more.
+    fn next_chunk(&mut self) -> io::Result<bool> {
+        self.read = 0;
+        self.chunks.next(&*self.file, &mut self.chunk).map_err(|e| at(&self.path, e))?;
+        Ok(!self.chunk.is_empty())
+    }
 }
 
 impl Read for Content {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.chunk.is_empty() && !buffer.is_empty() {
-            self.chunk = self.chunks.next(&*self.file).map_err(|e| at(&self.path, e))?.unwrap_or_default();
+        if self.read == self.chunk.len() && !buffer.is_empty() {
+            self.next_chunk()?;
         }
-        let bytes = buffer.len().min(self.chunk.len());
-        self.chunk.copy_to_slice(&mut buffer[..bytes]);
+        let bytes = buffer.len().min(self.chunk.len() - self.read);
+        buffer[..bytes].copy_from_slice(&self.chunk[self.read..self.read + bytes]);
+        self.read += bytes;
         Ok(bytes)
     }
 }

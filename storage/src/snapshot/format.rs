@@ -1,16 +1,20 @@
-//! A snapshot file. Little-endian:
+//! A snapshot file, byte by byte. Little-endian. There are two versions: the chunks of version 1 are the content as it is,
+//! those of version 2 may be compressed. A file is written in version 1 unless it is to be compressed; both are read.
 //!
-//! *Header*
+//! *Header*. Every version, also one to come, begins so and has its checksum here: then a build that is too old can tell a newer
+//! file from a damaged one.
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
 //! | 0 | 8 | magic, `LBIRDSNP` |
-//! | 8 | 4 | version, 1 |
+//! | 8 | 4 | version, 1 or 2 |
 //! | 12 | 4 | length of the meta |
 //! | 16 | … | meta: [`SnapshotMeta`] in bincode 2 standard |
 //! | … | 4 | CRC-32C of all before it |
 //!
-//! *Chunks*, each of at most [`CHUNK_BYTES`]; all but the last are full, and there may be none
+//! *Chunks*, each of at most [`CHUNK_BYTES`] of content; all but the last are full, and there may be none
+//!
+//! Version 1:
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
@@ -18,7 +22,20 @@
 //! | 4 | 4 | CRC-32C of the chunk's number (8 bytes, from 0) and of the content |
 //! | 8 | … | content |
 //!
-//! *Footer*, the last [`FOOTER_BYTES`]
+//! Version 2:
+//!
+//! | offset | bytes | field |
+//! |---:|---:|---|
+//! | 0 | 4 | length of the content |
+//! | 4 | 4 | length of the stored bytes: the content as it is if the two are equal, else smaller, and compressed |
+//! | 8 | 4 | CRC-32C of the content, which must come out of the stored bytes |
+//! | 12 | 4 | CRC-32C of the chunk's number (8 bytes, from 0), of the twelve bytes before this field, and of the stored bytes |
+//! | 16 | … | stored bytes; if compressed, an LZ4 block without a length of its own |
+//!
+//! Nothing is decompressed before the last of these has matched, so that no damage reaches the decompressor; that the
+//! content matches its own is what holds the compressor and the decompressor to their word.
+//!
+//! *Footer*, the last [`FOOTER_BYTES`], in every version
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
@@ -30,28 +47,119 @@
 
 use std::io;
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::{Buf, BufMut};
 use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::snapshot_store::SnapshotMeta;
 
+use super::compression::Compression;
 use crate::disk::{DiskFile, read_exact_at};
 
 /// The content of a full chunk.
 pub(super) const CHUNK_BYTES: usize = 1 << 20;
 
-/// Bytes of a chunk before its content.
-pub(super) const CHUNK_HEADER_BYTES: usize = 8;
-
 /// The end of every file.
 pub(super) const FOOTER_BYTES: usize = 32;
 
 const HEADER_FIXED_BYTES: usize = 16;
+const HEADER_CRC_BYTES: usize = 4;
 const HEADER_MAGIC: &[u8; 8] = b"LBIRDSNP";
 const FOOTER_MAGIC: &[u8; 8] = b"LBIRDEND";
-const VERSION: u32 = 1;
 
 /// A meta holds members, not data.
 const META_BYTES_MAX: usize = 16 << 20;
+
+/// How the chunks of a file stand in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// 1: as they are.
+    Plain,
+    /// 2: compressed, where that makes them smaller.
+    Compressed,
+}
+
+impl Version {
+    pub(super) fn of(compression: Compression) -> Version {
+        match compression {
+            Compression::Off => Version::Plain,
+            Compression::Lz4 => Version::Compressed,
+        }
+    }
+
+    fn number(self) -> u32 {
+        match self {
+            Version::Plain => 1,
+            Version::Compressed => 2,
+        }
+    }
+
+    fn from_number(number: u32) -> io::Result<Version> {
+        match number {
+            1 => Ok(Version::Plain),
+            2 => Ok(Version::Compressed),
+            _ => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("it has format version {number}; this build knows 1 and 2: upgrade this node"),
+            )),
+        }
+    }
+}
+
+/// The bytes before the first chunk.
+pub(super) fn encode_header(version: Version, meta: &SnapshotMeta) -> io::Result<Vec<u8>> {
+    let meta = Bincode::encode(meta).map_err(io::Error::other)?;
+    if meta.len() > META_BYTES_MAX {
+        // Whoever opens the file would refuse it.
+        let text = format!("the meta of a snapshot has {} bytes; at most {META_BYTES_MAX}", meta.len());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut out = Vec::with_capacity(HEADER_FIXED_BYTES + meta.len() + HEADER_CRC_BYTES);
+    out.put_slice(HEADER_MAGIC);
+    out.put_u32_le(version.number());
+    out.put_u32_le(meta.len() as u32);
+    out.put_slice(&meta);
+    out.put_u32_le(crc32c::crc32c(&out));
+    Ok(out)
+}
+
+/// The beginning of a file.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    pub(super) version: Version,
+    pub(super) meta: SnapshotMeta,
+    /// Its length, which is where the first chunk begins.
+    pub(super) bytes: u64,
+    /// Of all its bytes: the checksum of the file begins with it.
+    pub(super) crc: u32,
+}
+
+impl Header {
+    /// Reads the first bytes of a file of `length`.
+    pub(super) fn read(file: &dyn DiskFile, length: u64) -> io::Result<Header> {
+        let mut fixed = [0; HEADER_FIXED_BYTES];
+        let read = file.read_at(0, &mut fixed)?;
+        let magic = read.min(HEADER_MAGIC.len());
+        if fixed[..magic] != HEADER_MAGIC[..magic] {
+            return Err(invalid("it is no snapshot file".to_owned()));
+        }
+        let mut fields = &fixed[HEADER_MAGIC.len()..];
+        let (version, meta_bytes) = (fields.get_u32_le(), fields.get_u32_le() as usize);
+        let bytes = HEADER_FIXED_BYTES + meta_bytes + HEADER_CRC_BYTES;
+        if meta_bytes > META_BYTES_MAX || (bytes + FOOTER_BYTES) as u64 > length {
+            // A file that was cut has no footer, and that is then what is wrong with it.
+            Footer::read(file, length)?;
+            return Err(invalid(format!("its header says that its meta has {meta_bytes} bytes")));
+        }
+        let mut header = vec![0; bytes];
+        read_exact_at(file, 0, &mut header)?;
+        let (covered, mut crc) = header.split_at(bytes - HEADER_CRC_BYTES);
+        if crc32c::crc32c(covered) != crc.get_u32_le() {
+            return Err(invalid("its header does not match its checksum".to_owned()));
+        }
+        let version = Version::from_number(version)?;
+        let meta = Bincode::decode(&covered[HEADER_FIXED_BYTES..]).map_err(|e| invalid(e.to_string()))?;
+        Ok(Header { version, meta, bytes: bytes as u64, crc: crc32c::crc32c(&header) })
+    }
+}
 
 /// The end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,59 +167,6 @@ pub(super) struct Footer {
     pub(super) content_bytes: u64,
     pub(super) chunks: u64,
     pub(super) checksum: u32,
-}
-
-/// The bytes before the first chunk.
-pub(super) fn encode_header(meta: &SnapshotMeta) -> io::Result<Vec<u8>> {
-    let meta = Bincode::encode(meta).map_err(io::Error::other)?;
-    let mut out = Vec::with_capacity(HEADER_FIXED_BYTES + meta.len() + 4);
-    out.put_slice(HEADER_MAGIC);
-    out.put_u32_le(VERSION);
-    out.put_u32_le(u32::try_from(meta.len()).map_err(io::Error::other)?);
-    out.put_slice(&meta);
-    out.put_u32_le(crc32c::crc32c(&out));
-    Ok(out)
-}
-
-/// Reads the header. Also gives where the first chunk begins.
-pub(super) fn read_header(file: &dyn DiskFile) -> io::Result<(SnapshotMeta, u64)> {
-    let mut fixed = [0; HEADER_FIXED_BYTES];
-    if file.read_at(0, &mut fixed)? < HEADER_FIXED_BYTES || !fixed.starts_with(HEADER_MAGIC) {
-        return Err(invalid("it is no snapshot file".to_owned()));
-    }
-    let mut fields = &fixed[8..];
-    let version = fields.get_u32_le();
-    if version != VERSION {
-        return Err(invalid(format!(
-            "it has format version {version}; this build knows {VERSION}: upgrade this node"
-        )));
-    }
-    let length = fields.get_u32_le() as usize;
-    if length > META_BYTES_MAX {
-        return Err(invalid(format!("its header says that it has {length} bytes")));
-    }
-    let mut header = vec![0; HEADER_FIXED_BYTES + length + 4];
-    read_exact_at(file, 0, &mut header)?;
-    let (covered, mut crc) = header.split_at(HEADER_FIXED_BYTES + length);
-    if crc32c::crc32c(covered) != crc.get_u32_le() {
-        return Err(invalid("its header does not match its checksum".to_owned()));
-    }
-    let meta = Bincode::decode(&covered[HEADER_FIXED_BYTES..]).map_err(|e| invalid(e.to_string()))?;
-    Ok((meta, header.len() as u64))
-}
-
-/// The bytes before a chunk's content.
-pub(super) fn chunk_header(number: u64, content: &[u8]) -> [u8; CHUNK_HEADER_BYTES] {
-    let mut header = [0; CHUNK_HEADER_BYTES];
-    let mut out = &mut header[..];
-    out.put_u32_le(content.len() as u32);
-    out.put_u32_le(chunk_crc(number, content));
-    header
-}
-
-/// The number is part of it, so that chunks cannot change places.
-fn chunk_crc(number: u64, content: &[u8]) -> u32 {
-    crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), content)
 }
 
 impl Footer {
@@ -146,60 +201,6 @@ impl Footer {
             chunks: fields.get_u64_le(),
             checksum: fields.get_u32_le(),
         })
-    }
-}
-
-/// Walks the chunks of a file, each verified before it is given.
-pub(super) struct Chunks {
-    footer: Footer,
-    /// Where the next chunk begins, and where the footer does.
-    at: u64,
-    end: u64,
-    number: u64,
-    content_bytes: u64,
-    /// Of the file so far.
-    crc: u32,
-}
-
-impl Chunks {
-    pub(super) fn new(footer: Footer, first: u64, end: u64, header_crc: u32) -> Self {
-        Chunks { footer, at: first, end, number: 0, content_bytes: 0, crc: header_crc }
-    }
-
-    /// The next chunk's content; none at the end, when the whole file has verified.
-    pub(super) fn next(&mut self, file: &dyn DiskFile) -> io::Result<Option<Bytes>> {
-        if self.at == self.end {
-            return self.check_end().map(|()| None);
-        }
-        let mut header = [0; CHUNK_HEADER_BYTES];
-        if self.end - self.at < CHUNK_HEADER_BYTES as u64 {
-            return Err(invalid(format!("its last chunk, at byte {}, is cut short", self.at)));
-        }
-        read_exact_at(file, self.at, &mut header)?;
-        let mut fields = &header[..];
-        let (length, crc) = (fields.get_u32_le() as usize, fields.get_u32_le());
-        let room = self.end - self.at - CHUNK_HEADER_BYTES as u64;
-        if length == 0 || length > CHUNK_BYTES || length as u64 > room {
-            return Err(invalid(format!("its chunk at byte {} says that it has {length} bytes", self.at)));
-        }
-        let mut content = vec![0; length];
-        read_exact_at(file, self.at + CHUNK_HEADER_BYTES as u64, &mut content)?;
-        if chunk_crc(self.number, &content) != crc {
-            return Err(invalid(format!("its chunk at byte {} does not match its checksum", self.at)));
-        }
-        self.crc = crc32c::crc32c_append(crc32c::crc32c_append(self.crc, &header), &content);
-        self.at += (CHUNK_HEADER_BYTES + length) as u64;
-        self.number += 1;
-        self.content_bytes += length as u64;
-        Ok(Some(content.into()))
-    }
-
-    fn check_end(&self) -> io::Result<()> {
-        let found = Footer { content_bytes: self.content_bytes, chunks: self.number, checksum: self.crc };
-        if found != self.footer {
-            return Err(invalid(format!("its footer speaks of {:?}, the file holds {found:?}", self.footer)));
-        }
-        Ok(())
     }
 }
 

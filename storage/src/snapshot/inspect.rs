@@ -8,7 +8,7 @@ use lovebird_core::identity::GroupId;
 use lovebird_core::snapshot_store::{SnapshotFile, SnapshotId, SnapshotMeta};
 
 use super::file::{self, OpenSnapshot};
-use super::{PARTIAL_SUFFIX, SUFFIX, age, damaged, file_name, format};
+use super::{PARTIAL_SUFFIX, SUFFIX, age, damaged, format, open_finished};
 use crate::disk::Disk;
 use crate::steady::steady;
 
@@ -90,8 +90,7 @@ fn look_at_group(disk: &dyn Disk, dir: &Path, group: GroupId, depth: Depth) -> i
             view.state = State::Refused(file::at(&path, format::invalid(text)).to_string());
             others.push(view);
         } else {
-            match OpenSnapshot::open(&path, file, group).and_then(|opened| check(opened, &path, &name, depth))
-            {
+            match open_finished(&path, file, group).and_then(|opened| check(opened, depth)) {
                 Ok(snapshot) => {
                     let meta = Box::new(snapshot.meta().clone());
                     view.state = State::Finished { meta, id: snapshot.id() };
@@ -108,13 +107,9 @@ fn look_at_group(disk: &dyn Disk, dir: &Path, group: GroupId, depth: Depth) -> i
     Ok(finished.into_iter().map(|(_, view)| view).chain(others).collect())
 }
 
-fn check(snapshot: OpenSnapshot, path: &Path, name: &str, depth: Depth) -> io::Result<OpenSnapshot> {
-    let holds = file_name(snapshot.meta().last_entry());
-    if holds != name {
-        return Err(file::at(path, format::invalid(format!("it holds {holds}"))));
-    }
+fn check(snapshot: OpenSnapshot, depth: Depth) -> io::Result<OpenSnapshot> {
     if depth == Depth::Everything {
-        snapshot.verify()?;
+        snapshot.verify().map_err(damaged)?;
     }
     Ok(snapshot)
 }
@@ -123,7 +118,9 @@ fn check(snapshot: OpenSnapshot, path: &Path, name: &str, depth: Depth) -> io::R
 /// also its early end is its own fault.
 fn refusal(error: io::Error) -> io::Result<String> {
     match error.kind() {
-        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => Ok(damaged(error).to_string()),
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::Unsupported => {
+            Ok(error.to_string())
+        }
         _ => Err(error),
     }
 }

@@ -5,21 +5,26 @@
 //! It is written in chunks of 1 MiB under a temporary name (`partial`), by the state machine (`write`) or by another
 //! node (`receive`), and synced every few megabytes, so that no sync makes the log's own wait for long. Then it is synced,
 //! renamed and its directory synced; only then does anyone see it, and only then do older ones go. `format` describes the
-//! bytes, `file` reads them.
+//! bytes, `compression` says what becomes of a chunk on the way, `chunk` and `file` read them.
 //!
 //! # Invariants
 //!
 //! 1. A file under a final name is complete: header, chunks and footer were durable before it got the name.
 //! 2. What comes from another node is verified as a whole before it gets a name.
-//! 3. No more than one chunk of a snapshot is in memory.
-//! 4. A reader's handle outlives the file's name.
+//! 3. No more than one chunk of a snapshot is in memory for each who writes or reads one, and what it is compressed to.
+//! 4. How a file was written shows in the file; reading asks no option.
+//! 5. A reader's handle outlives the file's name.
 //!
 //! # What it does not do
 //!
 //! It does not resume a transfer across a restart of the process: what had arrived is removed at open. It does not choose when
 //! to take a snapshot, and does not purge the log.
 
+mod compression;
+
 mod format;
+
+mod chunk;
 
 mod partial;
 mod receive;
@@ -42,8 +47,9 @@ use lovebird_core::snapshot_store::{
     SnapshotFile, SnapshotId, SnapshotMeta, SnapshotReceiver, SnapshotStore, SnapshotWriter,
 };
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::sync::lock;
+pub use compression::Compression;
 use file::OpenSnapshot;
 use partial::Partial;
 use receive::{Arrived, FileReceiver};
@@ -55,6 +61,13 @@ const KEPT: usize = 2;
 const SUFFIX: &str = ".snapshot";
 const PARTIAL_SUFFIX: &str = ".partial";
 
+/// How snapshots are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotOptions {
+    /// What becomes of the chunks of new files. Those that are there, and those that come from another node, stay as they are.
+    pub compression: Compression,
+}
+
 /// A group's snapshots in a directory. Clones share it.
 #[derive(Clone)]
 pub struct SnapshotDirectory(Arc<Files>);
@@ -63,6 +76,7 @@ struct Files {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     group: GroupId,
+    options: SnapshotOptions,
     /// Finished files, oldest first.
     finished: Mutex<Vec<Arc<OpenSnapshot>>>,
     arrived: Mutex<Option<Arrived>>,
@@ -75,9 +89,15 @@ impl SnapshotDirectory {
     /// unfinished.
     ///
     /// # Errors
-    /// Those of the disk, and `InvalidData` if a finished file is damaged: the log before it may be purged, so that nothing
-    /// else holds what it held.
-    pub fn open(disk: Arc<dyn Disk>, dir: &Path, group: GroupId) -> io::Result<Arc<dyn SnapshotStore>> {
+    /// Those of the disk. `InvalidData` if a finished file is damaged: the log before it may be purged, so that nothing else
+    /// holds what it held. Also if something else than this group's snapshots lies there. `Unsupported` if a file was written by
+    /// a newer version.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        group: GroupId,
+        options: SnapshotOptions,
+    ) -> io::Result<Arc<dyn SnapshotStore>> {
         let dir = dir.join(format!("group-{group}"));
         disk.create_dir(&dir)?;
         let mut finished = Vec::new();
@@ -88,12 +108,7 @@ impl SnapshotDirectory {
                 disk.remove(&path)?;
                 left = true;
             } else if name.ends_with(SUFFIX) {
-                let snapshot = OpenSnapshot::open(&path, disk.open(&path)?, group).map_err(damaged)?;
-                if file_name(snapshot.meta().last_entry()) != name {
-                    let text = format!("it holds {}", file_name(snapshot.meta().last_entry()));
-                    return Err(file::at(&path, format::invalid(text)));
-                }
-                finished.push(Arc::new(snapshot));
+                finished.push(Arc::new(open_finished(&path, disk.open(&path)?, group)?));
             } else {
                 let text = "it is no snapshot, but lies among them; put it elsewhere".to_owned();
                 return Err(file::at(&path, format::invalid(text)));
@@ -104,8 +119,8 @@ impl SnapshotDirectory {
         }
         finished.sort_by_key(|snapshot| age(snapshot));
         let finished = Mutex::new(finished);
-        let files =
-            Files { disk, dir, group, finished, arrived: Mutex::default(), partials: AtomicU64::default() };
+        let (arrived, partials) = Default::default();
+        let files = Files { disk, dir, group, options, finished, arrived, partials };
         Ok(Arc::new(SnapshotDirectory(Arc::new(files))))
     }
 }
@@ -143,10 +158,10 @@ impl Files {
     /// Gives a complete file its name and drops those that are no longer kept.
     fn publish(&self, partial: &mut Partial, name: &str) -> io::Result<Arc<dyn SnapshotFile>> {
         let path = self.dir.join(name);
-        let file = partial.file().clone();
+        // Before it gets the name, so that none is there under its name that cannot be opened.
+        let snapshot = Arc::new(OpenSnapshot::open(&path, partial.file().clone())?);
         let mut finished = lock(&self.finished);
         partial.rename(&path)?;
-        let snapshot = Arc::new(OpenSnapshot::open(&path, file, self.group)?);
         // A file of the same name has just been replaced; whoever holds it still reads it.
         finished.retain(|other| age(other) != age(&snapshot));
         finished.push(snapshot.clone());
@@ -170,7 +185,26 @@ fn file_name(last: EntryId) -> String {
     format!("{:020}-{:020}{SUFFIX}", last.number, last.term)
 }
 
+/// What stands under a final name was whole when it got it.
+fn open_finished(path: &Path, file: Arc<dyn DiskFile>, group: GroupId) -> io::Result<OpenSnapshot> {
+    let snapshot = OpenSnapshot::open(path, file).map_err(damaged)?;
+    let misplaced = |text: String| file::at(path, format::invalid(text));
+    let meta = snapshot.meta();
+    if meta.group != group {
+        let text = format!("it belongs to group {}, not to group {group}; put it back there", meta.group);
+        return Err(misplaced(text));
+    }
+    let name = file_name(meta.last_entry());
+    if path.file_name() != Some(name.as_ref()) {
+        return Err(misplaced(format!("it was written as {name}; give it that name again")));
+    }
+    Ok(snapshot)
+}
+
 fn damaged(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::InvalidData {
+        return error;
+    }
     let advice =
         "the log before it may be gone. Restore the file from the same disk, or replace this replica";
     io::Error::new(error.kind(), format!("{error}; {advice}"))

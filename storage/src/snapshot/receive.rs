@@ -69,7 +69,11 @@ impl SnapshotReceiver for FileReceiver {
                 id.length
             )));
         }
-        let received = OpenSnapshot::open(partial.path(), partial.file().clone(), self.files.group)?;
+        let received = OpenSnapshot::open(partial.path(), partial.file().clone())?;
+        let (theirs, ours) = (received.meta().group, self.files.group);
+        if theirs != ours {
+            return Err(invalid(format!("a snapshot of group {theirs} was sent to group {ours}")));
+        }
         received.verify()?;
         if received.id() != id {
             return Err(invalid(format!("the file that has arrived is {:?}, not {id:?}", received.id())));

@@ -16,7 +16,8 @@ use lovebird_core::log_store::{Completion, LogStore, Vote};
 use lovebird_core::record::push_record;
 use lovebird_core::snapshot_store::SnapshotMeta;
 use lovebird_storage::log::{Drive, Log, Options, Prepare};
-use lovebird_storage::{DataDirectory, Disk, Expected, RealDisk, SnapshotDirectory};
+use lovebird_storage::snapshot::Compression;
+use lovebird_storage::{DataDirectory, Disk, Expected, RealDisk, SnapshotDirectory, SnapshotOptions};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,7 +57,13 @@ pub fn command(number: u64) -> Entry {
 
 /// A snapshot of group 0 at an entry.
 pub fn take_snapshot(disk: &Arc<dyn Disk>, dir: &Path, log: &dyn LogStore, number: u64) {
-    let snapshots = SnapshotDirectory::open(disk.clone(), &dir.join("snapshots"), 0).unwrap();
+    let snapshots = SnapshotDirectory::open(
+        disk.clone(),
+        &dir.join("snapshots"),
+        0,
+        SnapshotOptions { compression: Compression::Off },
+    )
+    .unwrap();
     let meta = SnapshotMeta {
         cluster: ClusterId(7),
         group: 0,
