@@ -9,6 +9,11 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// How many threads ran or waited to, on average over the last minute; none where the system does not say.
+pub fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The type of the file system that `dir` is on, such as `ext4`; "unknown" where the system does not say.
 ///
 /// # Errors

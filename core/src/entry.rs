@@ -126,6 +126,16 @@ pub struct Header {
     pub body_crc: u32,
 }
 
+#[inline(always)]
+fn u32_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[inline(always)]
+fn u64_at(bytes: &[u8; HEADER_BYTES], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
 impl Header {
     /// The header's bytes.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -157,41 +167,33 @@ impl Header {
         if bytes.len() < HEADER_BYTES {
             return Err(EntryError::Short { need: HEADER_BYTES, have: bytes.len() });
         }
-        let (covered, crc) = bytes[..HEADER_BYTES].split_at(HEADER_BYTES - 4);
-        if crc32c::crc32c(covered) != u32::from_le_bytes([crc[0], crc[1], crc[2], crc[3]]) {
+        // All at places that the compiler knows: it checks no bounds, in what replay does most.
+        let bytes: &[u8; HEADER_BYTES] = bytes[..HEADER_BYTES].try_into().expect("it is cut to that length");
+        if crc32c::crc32c(&bytes[..HEADER_BYTES - 4]) != u32_at(bytes, HEADER_BYTES - 4) {
             return Err(EntryError::HeaderCrc);
         }
-        let mut bytes = covered;
-        let version = bytes.get_u8();
+        let [version, kind, codec, flags, ..] = *bytes;
         if version != ENTRY_VERSION {
             return Err(EntryError::Version { found: version });
         }
-        let kind = bytes.get_u8();
         let kind = EntryKind::from_byte(kind).ok_or(EntryError::Kind { found: kind })?;
-        let codec = bytes.get_u8();
-        let flags = bytes.get_u8();
         if flags != 0 {
             return Err(EntryError::Flags { found: flags });
         }
+        let token =
+            Token { node: u64_at(bytes, 48), incarnation: u64_at(bytes, 56), counter: u64_at(bytes, 64) };
         let header = Header {
             kind,
             codec,
-            group: bytes.get_u32_le(),
-            term: bytes.get_u64_le(),
-            number: bytes.get_u64_le(),
-            first_index: bytes.get_u64_le(),
-            record_count: bytes.get_u32_le(),
-            body_bytes: bytes.get_u32_le(),
-            time: bytes.get_u64_le(),
-            fence: Fence {
-                token: Token {
-                    node: bytes.get_u64_le(),
-                    incarnation: bytes.get_u64_le(),
-                    counter: bytes.get_u64_le(),
-                },
-                position: bytes.get_u64_le(),
-            },
-            body_crc: bytes.get_u32_le(),
+            group: u32_at(bytes, 4),
+            term: u64_at(bytes, 8),
+            number: u64_at(bytes, 16),
+            first_index: u64_at(bytes, 24),
+            record_count: u32_at(bytes, 32),
+            body_bytes: u32_at(bytes, 36),
+            time: u64_at(bytes, 40),
+            fence: Fence { token, position: u64_at(bytes, 72) },
+            body_crc: u32_at(bytes, 80),
         };
         if header.body_bytes as usize > BODY_BYTES_MAX {
             return Err(EntryError::Large { bytes: header.body_bytes as usize });

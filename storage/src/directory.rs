@@ -117,6 +117,14 @@ impl DataDirectory {
         Ok(DataDirectory { disk, path: path.into(), identity, _lock: lock })
     }
 
+    /// Reads what the directory at `path` says of itself. Nothing is locked, so a node may be using it.
+    ///
+    /// # Errors
+    /// If it says nothing, or nothing that can be believed.
+    pub fn look(disk: &dyn Disk, path: &Path) -> Result<Identity, StartError> {
+        read(disk, path)
+    }
+
     /// What it says of itself.
     pub fn identity(&self) -> &Identity {
         &self.identity

@@ -12,6 +12,9 @@
 //! [`DataDirectory`] ties them to a node: it locks the directory and knows whose it is. [`MemoryStorage`] is the same
 //! engine over a disk in memory that can be made to fail and to crash.
 //!
+//! The tool `lovebird-log` (feature `tool`) and whoever else only looks go through [`log::inspect`], [`snapshot::inspect`] and a
+//! [`ReadOnlyDisk`], also while a node writes.
+//!
 //! # Invariants
 //!
 //! 1. What was acknowledged survives `kill -9` and loss of power at any moment, or opening fails and says what was lost.
@@ -23,10 +26,11 @@
 //! # What it does not do
 //!
 //! It knows nothing of consensus: when to truncate, purge or take a snapshot is for `lovebird-core` to decide. It decodes no
-//! records. Nothing here is asynchronous.
+//! commands, and tells records apart only to show them. Nothing here is asynchronous.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod steady;
 mod sync;
 
 pub mod disk;
@@ -43,7 +47,7 @@ mod memory;
 pub mod conformance;
 
 pub use directory::{DataDirectory, Expected};
-pub use disk::{Disk, DiskFile, MemoryDisk, RealDisk};
+pub use disk::{Disk, DiskFile, MemoryDisk, ReadOnlyDisk, RealDisk};
 pub use log::{Log, Options as LogOptions};
 pub use memory::MemoryStorage;
 pub use snapshot::{Compression, SnapshotDirectory, SnapshotOptions};

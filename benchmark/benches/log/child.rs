@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lovebird_benchmark::{Chance, Latencies, resident_bytes};
+use lovebird_benchmark::{Chance, Latencies, peak_bytes, resident_bytes};
 use serde_json::{Value, json};
 
 use crate::check::check;
@@ -24,6 +24,8 @@ pub(crate) struct Measured {
     pub(crate) open: Duration,
     /// By how much opening made the process larger, in bytes; nothing is negative.
     pub(crate) opened_bytes: f64,
+    /// … and how much larger it was for a moment meanwhile.
+    pub(crate) peak_bytes: f64,
     /// … and reading all entries one after the other on top of it.
     pub(crate) replayed_bytes: f64,
     /// Entries a second, one after the other.
@@ -52,6 +54,7 @@ pub(crate) fn start(kind: StoreKind, dir: &Path, smoke: bool) -> Outcome<Measure
     Ok(Measured {
         open: Duration::from_secs_f64(figure("open_s")?),
         opened_bytes: figure("opened_bytes")?,
+        peak_bytes: figure("peak_bytes")?,
         replayed_bytes: figure("replayed_bytes")?,
         replay_rate: figure("replay_rate")?,
         read_p50: Duration::from_secs_f64(figure("read_p50_s")?),
@@ -67,7 +70,7 @@ pub(crate) fn run(kind: StoreKind, options: &Options) -> Outcome<()> {
     let begun = Instant::now();
     let store = kind.open(dir)?;
     let open = begun.elapsed();
-    let opened = resident_bytes()?;
+    let (opened, peak) = (resident_bytes()?, peak_bytes()?);
     let latencies = read_at_random(kind, &*store, &scale)?;
     let replay_rate = replay(&*store)?;
     let replayed = resident_bytes()?;
@@ -77,6 +80,7 @@ pub(crate) fn run(kind: StoreKind, options: &Options) -> Outcome<()> {
         json!({
             "open_s": open.as_secs_f64(),
             "opened_bytes": opened.saturating_sub(before),
+            "peak_bytes": peak.saturating_sub(before),
             "replayed_bytes": replayed.saturating_sub(before),
             "replay_rate": replay_rate,
             "read_p50_s": latencies.percentile(50.0).as_secs_f64(),

@@ -41,13 +41,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lovebird_benchmark::{cores, file_system, goals};
+use lovebird_benchmark::{cores, file_system, goals, load};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
 use options::{Options, PartName};
 use part::Part;
 use store::Outcome;
+
+/// The load from which on a machine is not quiet.
+const BUSY: f64 = 0.5;
 
 fn main() -> ExitCode {
     let options = Options::read();
@@ -68,6 +71,13 @@ fn run(options: &Options) -> Outcome<()> {
     let dir = directory(options.dir.as_deref())?;
     let (cores, file_system) = (cores(), file_system(dir.path())?);
     print(&format!("## The log\n\nMeasured on {cores} cores, on {file_system}.\n"))?;
+    // A waiting thread that has to wait for a core as well is what is measured then, and not a store.
+    let load = load();
+    if let Some(load) = load.filter(|load| *load > BUSY) {
+        print(&format!(
+            "Others were using this machine when the run began (a load of {load:.1}): take it again.\n"
+        ))?;
+    }
     if options.smoke {
         print("A smoke run: sizes are tiny, and the figures mean nothing.\n")?;
     }
@@ -75,6 +85,7 @@ fn run(options: &Options) -> Outcome<()> {
     let mut figures = Map::new();
     figures.insert("cores".to_owned(), json!(cores));
     figures.insert("file_system".to_owned(), json!(file_system));
+    figures.insert("load".to_owned(), json!(load));
     figures.insert("smoke".to_owned(), json!(options.smoke));
     let mut tell = |part: Part| -> Outcome<()> {
         for table in &part.tables {

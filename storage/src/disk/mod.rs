@@ -12,10 +12,12 @@
 //!   succeed without having written anything.
 //! - A file that was removed or replaced stays readable through the handles that are open.
 //!
-//! [`RealDisk`] is the operating system's, [`MemoryDisk`] the in-memory twin that tests can make fail and crash.
+//! [`RealDisk`] is the operating system's, [`ReadOnlyDisk`] the same for those who may only look, [`MemoryDisk`] the in-memory
+//! twin that tests can make fail and crash.
 
 mod memory;
 mod real;
+mod read_only;
 
 use std::any::Any;
 use std::fmt;
@@ -24,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use memory::{Call, Fault, MemoryDisk};
+pub use read_only::ReadOnlyDisk;
 pub use real::RealDisk;
 
 /// The sector: what a disk writes as a whole or not at all.

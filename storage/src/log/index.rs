@@ -55,7 +55,7 @@ pub(super) struct Place {
 }
 
 /// One entry, as steps find it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Step {
     pub(super) id: EntryId,
     pub(super) offset: u64,
@@ -102,7 +102,7 @@ impl Run {
         if !ordered || run.anchors.last()?.number >= end {
             return None;
         }
-        let mut steps = Steps { run: &run, anchor: 0, at: 0, last: None };
+        let mut steps = run.all();
         let mut file_end = 0;
         for number in first..end {
             let step = steps.take()?;
@@ -129,6 +129,17 @@ impl Run {
     /// The number behind the last entry.
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// Whether it says the same of the same entries, however it is written.
+    pub(super) fn agrees(&self, other: &Run) -> bool {
+        let numbers = self.first()..self.end;
+        let (mut ours, mut theirs) = (self.all(), other.all());
+        numbers == (other.first()..other.end) && numbers.into_iter().all(|_| ours.take() == theirs.take())
+    }
+
+    fn all(&self) -> Steps<'_> {
+        Steps { run: self, anchor: 0, at: 0, last: None }
     }
 
     fn first(&self) -> u64 {

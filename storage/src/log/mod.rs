@@ -61,6 +61,9 @@ mod damage;
 mod error;
 mod open;
 
+// What is on disk, for those who only look.
+pub mod inspect;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

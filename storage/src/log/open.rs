@@ -13,7 +13,7 @@ use super::error::{OpenError, foreign};
 use super::group::Group;
 use super::recovery::{Scan, Tail};
 use super::replay::replay;
-use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
+use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, Segment};
 use super::writer::{End, Writer};
 use super::{Missing, Options, spare};
 use crate::disk::{Disk, read_exact_at};
@@ -42,7 +42,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
     let replayed = match segments.is_empty() {
         true if options.missing == Missing::Refuse => return Err(OpenError::NoLog { dir: dir.into() }.into()),
         true => None,
-        false => Some(replay(dir, segments, options.check)?),
+        false => Some(replay(dir, segments, options.check, &mut |_, _, _| Ok(()))?),
     };
     for name in spares {
         disk.remove(&dir.join(name))?;
@@ -80,9 +80,8 @@ pub(super) fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
         let number = segment::number_of(&name)
             .ok_or_else(|| foreign(&path, "is no segment of a log, but lies among them"))?;
         let segment = Segment { number, file: disk.open(&path)?, path };
-        let mut sector = [0; SEGMENT_HEADER_BYTES];
-        let bytes = segment.file.read_at(0, &mut sector)?;
-        found.segments.push_back((Arc::new(segment), SegmentHeader::decode(&sector[..bytes])));
+        let verdict = segment::verdict(&segment)?;
+        found.segments.push_back((Arc::new(segment), verdict));
     }
     Ok(found)
 }

@@ -20,37 +20,45 @@ use super::operation::{OPERATION_HEADER_BYTES, Operation};
 use super::recovery::{self, Expected, Scan, Tail};
 use super::segment::{self, HeaderVerdict, SEGMENT_HEADER_BYTES, Segment, SegmentHeader};
 use super::trail::Trail;
-use crate::disk::read_exact_at;
+
+/// Shown a segment all of which was read: how the log stands at its end, its header, and what was found in it.
+pub(super) type Observe<'a> = &'a mut dyn FnMut(&Replay, &SegmentHeader, &Scan) -> io::Result<()>;
 
 /// Follows all segments, and gives what was found in the last one.
 pub(super) fn replay(
     dir: &Path,
     segments: VecDeque<(Arc<Segment>, HeaderVerdict)>,
     check: Check,
+    observe: Observe,
 ) -> io::Result<(Replay, Scan)> {
     of_one_log(&segments)?;
     let mut replay = Replay { rest: segments, ..Replay::default() };
     loop {
         let (segment, header) = replay.next(dir)?;
         let footer = footer::read(&segment)?.filter(|footer| footer.ends(&header));
-        let Some((_, next)) = replay.rest.front() else {
+        let Some((behind, next)) = replay.rest.front() else {
             if footer.is_some() {
                 // It was written when the next one was durable.
                 return Err(replay.missing(dir, segment.number + 1).into());
             }
             let scan = replay.scan(&segment, &header, None)?;
+            observe(&replay, &header, &scan)?;
             replay.check_complete(dir)?;
             return Ok((replay, scan));
         };
-        // What a damaged header does not tell is of no use any more: it is refused when its turn comes.
-        let end = if let HeaderVerdict::Good(next) = next { Some(next.stream) } else { None };
+        // What is missing or damaged behind this one is refused when its turn comes.
+        let end = match next {
+            HeaderVerdict::Good(next) if behind.number == segment.number + 1 => Some(next.stream),
+            _ => None,
+        };
         if let (Check::LastSegment, Some(footer), Some(head)) = (check, footer, head(&segment, &header)?) {
             replay.seal(&segment, &head, footer)?;
         } else {
             if check == Check::LastSegment {
                 tracing::warn!(segment = %segment.path.display(), "no good footer: reading all of the segment");
             }
-            replay.scan(&segment, &header, end)?;
+            let scan = replay.scan(&segment, &header, end)?;
+            observe(&replay, &header, &scan)?;
         }
     }
 }
@@ -84,6 +92,42 @@ fn head(segment: &Segment, header: &SegmentHeader) -> io::Result<Option<Frame>> 
     Ok(frame.filter(|frame| (frame.header.log, frame.header.stream, frame.header.sequence) == expected))
 }
 
+/// The header of a segment, if it is what it should be.
+fn good(segment: &Segment, verdict: HeaderVerdict) -> Result<SegmentHeader, OpenError> {
+    let path = &segment.path;
+    match verdict {
+        HeaderVerdict::Good(header) if header.number != segment.number => {
+            Err(foreign(path, format!("holds segment {}: files were renamed or swapped", header.number)))
+        }
+        HeaderVerdict::Good(header) => Ok(header),
+        HeaderVerdict::Damaged => {
+            let proof = "its header was synced before it got its name".to_owned();
+            Err(OpenError::Damaged { path: path.clone(), offset: 0, proof, affected: Vec::new() })
+        }
+        HeaderVerdict::Version(found) => Err(OpenError::Version { path: path.clone(), found }),
+        HeaderVerdict::Foreign => Err(foreign(path, "is no segment of a log")),
+    }
+}
+
+/// Reads and judges the header of a segment.
+pub(super) fn header(segment: &Segment) -> io::Result<SegmentHeader> {
+    Ok(good(segment, segment::verdict(segment)?)?)
+}
+
+/// What proves that the bytes at the end of a scan were acknowledged, if anything does: then they are damaged.
+pub(super) fn proof(scan: &Scan) -> Option<String> {
+    match scan.tail {
+        Tail::Damaged { proof: Some(at) } => {
+            Some(format!("the frame at byte {at} shows that these bytes had been synced"))
+        }
+        Tail::Damaged { proof: None } => {
+            Some("the segment behind it was only begun when they had been synced".to_owned())
+        }
+        _ if scan.frames.is_empty() => Some("its head was synced before it got its name".to_owned()),
+        Tail::Clean | Tail::Torn { .. } => None,
+    }
+}
+
 /// Follows what the segments say, one after another.
 #[derive(Default)]
 pub(super) struct Replay {
@@ -108,21 +152,12 @@ impl Replay {
             self.rest.push_front((segment, verdict));
             return Err(self.missing(dir, missing).into());
         }
-        let path = &segment.path;
-        let header = match verdict {
-            HeaderVerdict::Good(header) if header.number != segment.number => {
-                let reason = format!("holds segment {}: files were renamed or swapped", header.number);
-                return Err(foreign(path, reason).into());
+        let header = match good(&segment, verdict) {
+            Err(OpenError::Damaged { path, offset, proof, .. }) => {
+                let affected = self.affected(Vec::new());
+                return Err(OpenError::Damaged { path, offset, proof, affected }.into());
             }
-            HeaderVerdict::Good(header) => header,
-            HeaderVerdict::Damaged => {
-                let proof = "its header was synced before it got its name".to_owned();
-                return Err(self.damaged(&segment, 0, proof, Vec::new()).into());
-            }
-            HeaderVerdict::Version(found) => {
-                return Err(OpenError::Version { path: path.clone(), found }.into());
-            }
-            HeaderVerdict::Foreign => return Err(foreign(path, "is no segment of a log").into()),
+            header => header?,
         };
         self.follows(&segment, &header)?;
         Ok((segment, header))
@@ -174,10 +209,7 @@ impl Replay {
 
     /// Reads all of a segment. The next one, if there is one, begins at `end` of the stream.
     fn scan(&mut self, segment: &Arc<Segment>, header: &SegmentHeader, end: Option<u64>) -> io::Result<Scan> {
-        let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        read_exact_at(&*segment.file, 0, &mut bytes)?;
-        let bytes = bytes.into();
+        let bytes = segment::bytes(segment)?;
         let scan = self.judge(segment, &bytes, header, end)?;
         for (offset, frame) in &scan.frames {
             self.frame(segment, *offset, frame)?;
@@ -198,16 +230,7 @@ impl Replay {
     ) -> Result<Scan, OpenError> {
         let SegmentHeader { log, stream, sequence, .. } = *header;
         let scan = recovery::scan(bytes, Expected { log, stream, sequence, end });
-        let proof = match scan.tail {
-            Tail::Damaged { proof: Some(at) } => {
-                format!("the frame at byte {at} shows that these bytes had been synced")
-            }
-            Tail::Damaged { proof: None } => {
-                "the segment behind it was only begun when they had been synced".to_owned()
-            }
-            _ if scan.frames.is_empty() => "its head was synced before it got its name".to_owned(),
-            Tail::Clean | Tail::Torn { .. } => return Ok(scan),
-        };
+        let Some(proof) = proof(&scan) else { return Ok(scan) };
         // Up to the damage, so that it is known what stood before.
         for (offset, frame) in &scan.frames {
             self.frame(segment, *offset, frame)?;

@@ -16,10 +16,11 @@
 //! synced before the file gets its name, and the directory before anything else is written: a segment is complete, and so is
 //! everything before its stream offset. When the next segment is durable, a *footer* ([`super::footer`]) ends the file.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::disk::{DiskFile, SECTOR_BYTES};
 
@@ -28,6 +29,11 @@ pub(super) const SEGMENT_HEADER_BYTES: usize = SECTOR_BYTES;
 
 /// The version of the format that this build writes.
 pub(super) const SEGMENT_VERSION: u32 = 1;
+
+/// How much of a segment is read at a time.
+const PART_BYTES: usize = 64 << 10;
+
+static ZEROS: [u8; PART_BYTES] = [0; PART_BYTES];
 
 const MAGIC: &[u8; 8] = b"LBIRDLOG";
 const SUFFIX: &str = ".segment";
@@ -103,6 +109,37 @@ pub(super) struct Segment {
     pub(super) number: u64,
     pub(super) path: PathBuf,
     pub(super) file: Arc<dyn DiskFile>,
+}
+
+/// Reads the header of a segment.
+pub(super) fn verdict(segment: &Segment) -> io::Result<HeaderVerdict> {
+    let mut sector = [0; SEGMENT_HEADER_BYTES];
+    let bytes = segment.file.read_at(0, &mut sector)?;
+    Ok(SegmentHeader::decode(&sector[..bytes]))
+}
+
+/// All bytes of a segment, which may be cut behind its footer meanwhile.
+///
+/// Most of a segment that was made ready beforehand is zeros: those are looked at in a small buffer and not copied, so that the
+/// memory for them, which is zero from the start, is never touched.
+pub(super) fn bytes(segment: &Segment) -> io::Result<Bytes> {
+    let length = usize::try_from(segment.file.len()?).map_err(io::Error::other)?;
+    let mut bytes = vec![0; length];
+    let mut part = vec![0; PART_BYTES.min(length)];
+    let mut at = 0;
+    while at < length {
+        let want = part.len().min(length - at);
+        let read = segment.file.read_at(at as u64, &mut part[..want])?;
+        if part[..read] != ZEROS[..read] {
+            bytes[at..at + read].copy_from_slice(&part[..read]);
+        }
+        at += read;
+        if read < want {
+            bytes.truncate(at);
+            break;
+        }
+    }
+    Ok(bytes.into())
 }
 
 /// Where a segment is kept.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod failing;
+mod inspecting;
+mod meddled;
 mod model;
 mod opening;
 mod reading;

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use lovebird_core::entry::{Entry, EntryId};
 use lovebird_core::fence::{Numbering, count};
 use lovebird_core::identity::RaftId;
-use lovebird_core::log_store::{LogStore, Vote};
+use lovebird_core::log_store::{LogState, LogStore, Vote};
 use lovebird_storage::MemoryDisk;
 use lovebird_storage::disk::Fault;
+use lovebird_storage::log::inspect::{Verdict, verify};
 use lovebird_storage::log::{Check, Log, Options};
 use proptest::prelude::*;
 
@@ -262,8 +263,20 @@ impl Test {
         }
     }
 
+    /// Who only looks finds what the log says of itself, and footers that say what the frames do.
+    fn check_inspected(&self) {
+        let report = verify(&self.disk, Path::new(DIR)).unwrap();
+        assert_eq!(report.verdict, Verdict::Good);
+        for found in report.groups {
+            let state = self.log.as_ref().unwrap().group(found.group).state();
+            // A commit point alone is written with whatever comes next.
+            assert_eq!(found.state, LogState { committed: found.state.committed, ..state });
+        }
+    }
+
     /// The log is what the model says, and counts as it does.
     fn check(&self) {
+        self.check_inspected();
         for (number, group) in &self.groups {
             let log = self.log.as_ref().unwrap().group(*number);
             let model = group.now();
