@@ -90,7 +90,7 @@ fn look_at_group(disk: &dyn Disk, dir: &Path, group: GroupId, depth: Depth) -> i
             view.state = State::Refused(file::at(&path, format::invalid(text)).to_string());
             others.push(view);
         } else {
-            match open_finished(&path, file, group).and_then(|opened| check(opened, depth)) {
+            match open_finished(&path, file, group).and_then(|snapshot| check(snapshot, depth)) {
                 Ok(snapshot) => {
                     let meta = Box::new(snapshot.meta().clone());
                     view.state = State::Finished { meta, id: snapshot.id() };

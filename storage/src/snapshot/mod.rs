@@ -202,7 +202,7 @@ fn open_finished(path: &Path, file: Arc<dyn DiskFile>, group: GroupId) -> io::Re
 }
 
 fn damaged(error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::InvalidData {
+    if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
         return error;
     }
     let advice =

@@ -1,8 +1,10 @@
 //! What is wrong with a file is said in words that help, at its opening or where reading comes to it.
 
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::Arc;
 
+use lovebird_storage::snapshot::inspect::{Depth, State, look};
 use lovebird_storage::{Compression, MemoryDisk};
 
 use super::forging::{Forged, ForgedChunk, meta_of_group};
@@ -225,6 +227,9 @@ fn file_that_is_whole_but_wrong_here_is_refused_without_alarm() {
             assert!(!text.contains(REPLACE), "{text}");
             assert_eq!(error.kind(), kind, "{text}");
             assert_eq!(files(&disk).len(), 1, "it is left where it is");
+            // Who only looks is told the same.
+            let views = look(&disk, Path::new("/snapshots"), Depth::Ends).unwrap();
+            assert!(matches!(&views[0].state, State::Refused(told) if *told == text), "{views:?}");
         }
     }
 }

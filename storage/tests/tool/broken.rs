@@ -150,7 +150,7 @@ fn damaged_snapshots_are_told() {
     let oldest = snapshots(renamed.path()).remove(0);
     let name = oldest.to_string_lossy().replace("00020-", "00021-");
     fs::rename(&oldest, name).unwrap();
-    assert!(refused(renamed.path()).0.contains("it holds 00000000000000000020-"));
+    assert!(refused(renamed.path()).0.contains("it was written as 00000000000000000020-"));
 }
 
 #[test]

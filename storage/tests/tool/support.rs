@@ -16,8 +16,9 @@ use lovebird_core::log_store::{Completion, LogStore, Vote};
 use lovebird_core::record::push_record;
 use lovebird_core::snapshot_store::SnapshotMeta;
 use lovebird_storage::log::{Drive, Log, Options, Prepare};
-use lovebird_storage::snapshot::Compression;
-use lovebird_storage::{DataDirectory, Disk, Expected, RealDisk, SnapshotDirectory, SnapshotOptions};
+use lovebird_storage::{
+    Compression, DataDirectory, Disk, Expected, RealDisk, SnapshotDirectory, SnapshotOptions,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -57,13 +58,9 @@ pub fn command(number: u64) -> Entry {
 
 /// A snapshot of group 0 at an entry.
 pub fn take_snapshot(disk: &Arc<dyn Disk>, dir: &Path, log: &dyn LogStore, number: u64) {
-    let snapshots = SnapshotDirectory::open(
-        disk.clone(),
-        &dir.join("snapshots"),
-        0,
-        SnapshotOptions { compression: Compression::Off },
-    )
-    .unwrap();
+    // As it is, so that a test can damage the content at a place that it knows.
+    let plain = SnapshotOptions { compression: Compression::Off };
+    let snapshots = SnapshotDirectory::open(disk.clone(), &dir.join("snapshots"), 0, plain).unwrap();
     let meta = SnapshotMeta {
         cluster: ClusterId(7),
         group: 0,
