@@ -31,6 +31,10 @@ use super::segment::Segment;
 /// How many entries share an anchor at the most.
 const ANCHOR_ENTRIES: u64 = 128;
 
+/// A piece that has so many bytes is followed by another: what is read at once is then still in the processor's cache when it is
+/// verified.
+const PIECE_BYTES: usize = 128 << 10;
+
 /// Everything about one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Anchor {
@@ -409,7 +413,8 @@ fn extend(pieces: &mut Vec<Piece>, run: &Run, step: &Step) {
     let bytes = step.bytes as usize;
     match pieces.last_mut() {
         Some(piece)
-            if piece.first.term == step.id.term
+            if piece.bytes < PIECE_BYTES
+                && piece.first.term == step.id.term
                 && Arc::ptr_eq(&piece.segment, &run.segment)
                 && piece.offset + piece.bytes as u64 == step.offset =>
         {

@@ -14,7 +14,7 @@ use crate::disk::read_exact_at;
 const GAP_BYTES: u64 = 4 << 10;
 
 /// How much is read at a time. Small enough that what was read is still in the processor's cache when it is verified.
-const READ_BYTES: u64 = 256 << 10;
+const READ_BYTES: u64 = 128 << 10;
 
 /// Why entries cannot be read.
 pub(super) enum Failure {

@@ -17,8 +17,9 @@ use lovebird_storage::{Log, LogOptions, RealDisk};
 use crate::payload::payload;
 use crate::store::{Outcome, Store};
 
-/// How much a reader asks for at a time, as a replica does that catches up.
-const READ_BYTES: usize = 4 << 20;
+/// How much a reader asks for at a time. What is asked for is then still in the processor's cache when it is used; with 4 MiB
+/// more than half of the time goes into memory that is taken from the system and given back for each call.
+const READ_BYTES: usize = 256 << 10;
 
 pub(crate) struct Lovebird {
     group: Arc<dyn LogStore>,
