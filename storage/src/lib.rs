@@ -23,6 +23,18 @@
 //! 4. Every byte that is read back is verified before it is used.
 //! 5. No file is touched in a directory that is not ours.
 //!
+//! Of the first there is one exception, which no log without a second copy can tell: if the machine loses power in the seconds
+//! behind the last write, and the disk has damaged just that write, it looks like one that was never finished, and is cut.
+//!
+//! # Every fault and its verdict
+//!
+//! Each row was produced by a test (`tests/faults`), which fails where this table is not what happens. *Refused* is what opening the log
+//! says, but for the advice that follows: not to cut or delete anything, and to replace this replica.
+//!
+#![doc = include_str!("faults.md")]
+//!
+//! What becomes of a damaged snapshot file is told, in the same way, by `tests/snapshots`.
+//!
 //! # What it does not do
 //!
 //! It knows nothing of consensus: when to truncate, purge or take a snapshot is for `lovebird-core` to decide. It decodes no

@@ -157,8 +157,8 @@ pub(super) fn decode(mut bytes: Bytes, segment: &Arc<Segment>, at: u64) -> Optio
         sequence: header.get_u64_le(),
     };
     let length = usize::try_from(header.get_u64_le()).ok()?;
-    let count = header.get_u32_le();
-    if version != VERSION || length > bytes.len() || sealed.number != segment.number {
+    let (count, reserved) = (header.get_u32_le(), header.get_u32_le());
+    if version != VERSION || reserved != 0 || length > bytes.len() || sealed.number != segment.number {
         return None;
     }
     if crc32c::crc32c(&covered[..HEADER_BYTES - 16 + length]) != crc {
@@ -186,7 +186,7 @@ fn get_group(bytes: &mut Bytes, segment: &Arc<Segment>) -> Option<(GroupId, Chec
     }
     let rows = bytes.split_to(rows);
     if anchors.is_empty() {
-        return rows.is_empty().then_some((group, checkpoint, None));
+        return (rows.is_empty() && end == 0).then_some((group, checkpoint, None));
     }
     let run = Run::load(segment.clone(), anchors, rows.to_vec(), end)?;
     // Entries that live in a segment are the last that the group has at its end.

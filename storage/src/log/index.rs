@@ -113,7 +113,7 @@ impl Run {
             if step.id.number != number || step.offset < file_end {
                 return None;
             }
-            file_end = step.offset + u64::from(step.bytes);
+            file_end = step.offset.checked_add(u64::from(step.bytes))?;
         }
         if steps.at != run.rows.len() || steps.anchor != run.anchors.len() {
             return None;

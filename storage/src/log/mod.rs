@@ -64,6 +64,11 @@ mod open;
 // What is on disk, for those who only look.
 pub mod inspect;
 
+// What of it the fuzz targets call.
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod fuzzing;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

@@ -106,6 +106,10 @@ fn mend(segment: &Segment, scan: &Scan, stream: u64) -> io::Result<()> {
             at += part as u64;
         }
     }
+    if segment.file.len()? < scan.end {
+        // Nothing is lost but zeros: the file was cut within the padding of its last frame.
+        segment.file.set_len(scan.end)?;
+    }
     let unproven = stream.saturating_sub(scan.durable);
     let mut at = scan.end.saturating_sub(unproven).max(SEGMENT_HEADER_BYTES as u64);
     let mut bytes = vec![0; MEND_BYTES];

@@ -114,10 +114,11 @@ impl Operation {
             return None;
         }
         let kind = payload.get_u8();
-        payload.advance(3);
+        // What a later version may say there must not be overlooked.
+        let reserved = payload.get_uint_le(3);
         let group = payload.get_u32_le();
         let length = payload.get_u32_le() as usize;
-        if payload.len() < length {
+        if reserved != 0 || payload.len() < length {
             return None;
         }
         let mut bytes = payload.split_to(length);
@@ -192,7 +193,9 @@ pub(super) fn get_option<T>(
 
 fn get_id(bytes: &mut Bytes) -> Option<EntryId> {
     let term = bytes.try_get_u64_le().ok()?;
-    Some(EntryId { term, number: bytes.try_get_u64_le().ok()? })
+    let number = bytes.try_get_u64_le().ok()?;
+    // There is always a next number, so that nobody who counts on need check.
+    (number < u64::MAX).then_some(EntryId { term, number })
 }
 
 fn get_point(bytes: &mut Bytes) -> Option<Point> {

@@ -57,6 +57,21 @@ fn torn_tail_is_cut_at_every_byte_of_the_last_frame() {
 }
 
 #[test]
+fn file_that_was_cut_within_the_padding_of_its_last_frame_has_lost_nothing() {
+    let disk = small_log(5);
+    let name = segments(&disk)[0].clone();
+    let cut = file(&disk, &name);
+    cut.set_len(frame_of(6) - 1).unwrap();
+    cut.sync_data().unwrap();
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().last, Some(id(1, 5)));
+    group.append(vec![commands(1, 6, 6, 1, 10)], ignore()).unwrap();
+    drop(group);
+    disk.crash();
+    assert_eq!(open(&disk).group(0).state().last, Some(id(1, 6)));
+}
+
+#[test]
 fn flipped_bit_in_the_last_frame_cuts_it() {
     for byte in [0, 5, 8, 16, 24, 32, 40, 64, 80, 193] {
         let disk = small_log(5);
