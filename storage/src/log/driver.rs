@@ -104,7 +104,6 @@ pub(super) enum Background<T> {
 }
 
 impl<T: Send + 'static> Background<T> {
-    #[cfg_attr(madsim, expect(unused_variables, reason = "there is one way only"))]
     pub(super) fn begin(drive: Drive, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Self {
         match drive {
             #[cfg(not(madsim))]
