@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use lovebird_core::entry::Entry;
 use lovebird_core::identity::RaftId;
-use lovebird_core::log_store::{LogStore, Vote};
+use lovebird_core::log_store::Vote;
 use lovebird_storage::log::{Check, Log, Options};
 use lovebird_storage::{Disk, MemoryDisk, RealDisk};
 use support::*;
