@@ -7,11 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use in_process::{Sum, parts_in_memory, until};
 use lovebird::{Node, Options};
-use lovebird_core::entry::Entry;
-use lovebird_core::identity::RaftId;
-use lovebird_core::log_store::LogStore;
+use lovebird_core::entry::{Entry, EntryKind};
+use lovebird_core::identity::{ClusterId, RaftId};
+use lovebird_core::log_store::{LogStore, Vote};
+use lovebird_core::transport::{AppendRequest, Hello, Route};
 use lovebird_storage::{LogOptions, MemoryDisk};
 use lovebird_transport::MemoryNetwork;
 
@@ -82,5 +85,40 @@ async fn of_two_founders_one_at_most_gets_the_others() {
         for running in [one, other, second, third] {
             running.node.shutdown().await;
         }
+    }
+}
+
+/// The stream was opened before another life of the founder's node presented itself, and speaks only behind that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_founder_that_was_replaced_is_not_heard_on_a_stream_that_it_had_open() {
+    let network = MemoryNetwork::new();
+    let members = ["first", "second", "third"].map(str::to_owned);
+    let members: BTreeMap<u64, String> = (1..).zip(members).collect();
+    for replaced in [false, true] {
+        let id = RaftId::new(2, 300 + u64::from(replaced));
+        let second = Running::open(&network, id, &members).await;
+        let endpoint = second.node.endpoint();
+        let cluster = ClusterId::of("in memory", &members.keys().copied().collect());
+        let (one, other) = (RaftId::new(1, 100), RaftId::new(1, 200));
+        let hello = async |from| endpoint.hello(Hello { cluster, from }).await.unwrap();
+        hello(one).await;
+        let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
+        let requests =
+            stream::unfold(requests, async |mut requests| Some((requests.recv().await?, requests))).boxed();
+        let route = Route { cluster, group: 0, from: one, to: id };
+        let mut replies = endpoint.append(route, requests).await.unwrap();
+        if replaced {
+            hello(other).await;
+            assert_eq!(hello(other).await.known_as, Some(other));
+        }
+        let mut entry = Entry::new(EntryKind::Blank, Bytes::new());
+        entry.header.term = 1;
+        let vote = Vote { term: 1, node: one, committed: true };
+        let entries = vec![entry];
+        sender.send(AppendRequest { vote, previous: None, entries, committed: None }).unwrap();
+        drop(sender);
+        let reply = replies.next().await;
+        assert_eq!(second.log.state().last.is_some(), !replaced, "{reply:?}");
+        second.node.shutdown().await;
     }
 }

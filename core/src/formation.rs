@@ -8,7 +8,8 @@
 //!   as soon as every initial member has said in one round that its log is empty, its cluster the same, and that the life
 //!   of the founder's node which last presented itself there is the one that asks.
 //! - The others wait to hear from it. Until they have, they take no message from a life of a node other than the one
-//!   that last presented itself, so that nothing from before a node lost its disk can reach them.
+//!   that last presented itself, so that nothing from before a node lost its disk can reach them, also not on a stream that
+//!   was opened before.
 //!   So if two processes are started with the founder's id by mistake, at most one of them gets a majority: had each
 //!   finished its last round last at some member, then each would have presented itself there, in the round before, after
 //!   the other's last round had begun, and so each would have begun its last round after the other.
@@ -61,6 +62,12 @@ impl Formation {
             let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
             let before = presented.insert(hello.from.node, hello.from.incarnation);
             known_as = before.map(|incarnation| RaftId::new(hello.from.node, incarnation));
+            // Another founder's first entry may have come since `formed` was asked: then nobody else is told that this node
+            // waits for them. What was admitted before this life presented itself has been taken by now, since the membership
+            // was asked of consensus behind it.
+            if self.is_formed() {
+                known_as = None;
+            }
         }
         HelloReply {
             cluster: self.identity.cluster,

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::future::ready;
 use futures_util::stream::BoxStream;
 
 use crate::apply::Replica;
@@ -107,7 +109,11 @@ impl Endpoint for Handler {
         requests: BoxStream<'static, AppendRequest>,
     ) -> TransportResult<Replies<AppendReply>> {
         self.admit(&route)?;
-        Ok(self.consensus.append(requests))
+        // A stream outlives its opening: until the cluster is formed, each request on it must still come from the life of its
+        // node that presented itself last.
+        let formation = self.formation.clone();
+        let admitted = requests.take_while(move |_| ready(formation.admits(&route).is_ok()));
+        Ok(self.consensus.append(admitted.boxed()))
     }
 
     async fn vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
