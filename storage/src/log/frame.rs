@@ -1,5 +1,5 @@
 //! A frame: what one group commit writes. It begins at a multiple of 512 bytes of its segment and is padded with zeros to
-//! the next one, so that no sector is written twice. Little-endian:
+//! the next one, so that no sector is shared by two, and none that was acknowledged is ever written again. Little-endian:
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|

@@ -6,7 +6,8 @@
 //! operation (`operation`, `queue`), all under the group's lock; readers see it at once. The writer (`writer`) takes
 //! what is queued, makes one frame of it (`frame`), writes it behind the last one in the last segment (`segment`), syncs
 //! once, and calls the completions in order. While one sync runs the next batch forms; nothing waits for a timer. Commit
-//! points alone wake nobody: they go with the next frame, or when the log is closed.
+//! points alone wake nobody: they go with the next frame, or when the log is closed. When nothing is queued, the writer leaves
+//! a mark behind the last frame, which says that all before it is durable, and which the next frame replaces.
 //!
 //! # How it is found again
 //!
@@ -23,7 +24,8 @@
 //! 3. A segment is begun only when all before it is durable, and is complete before anything follows its head.
 //! 4. A segment is removed only when the purges that make it superfluous are durable, and oldest first.
 //! 5. After a failure nothing more is written, and nothing is acknowledged ever.
-//! 6. What is acknowledged is found again, or opening fails and says where it was lost.
+//! 6. What is acknowledged is found again, or opening or reading it fails and says where it was lost. The one exception is in
+//!    the crate's documentation.
 //!
 //! # What it does not do
 //!
@@ -128,7 +130,8 @@ pub enum Check {
 pub struct Options {
     /// The size of a segment. A single frame that is larger gets a larger one.
     pub segment_bytes: u64,
-    /// How many bytes of entries, the last ones, each group keeps in memory once they are on disk.
+    /// How many bytes of entries, the last ones, each group keeps in memory once they are on disk. What one call appended is
+    /// let go together, when the last of it may go.
     pub cache_bytes: usize,
     /// What to do where no log is found.
     pub missing: Missing,
