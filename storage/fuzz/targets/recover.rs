@@ -165,23 +165,28 @@ fn check(file: &[u8], first: FrameFields, last: Option<u64>, scanned: &Scanned) 
         sequence += 1;
         durable = durable.max(said);
     }
-    assert_eq!((scanned.end, scanned.durable), (end as u64, durable));
     // Only padding may be missing from the last frame.
     assert!(end <= file.len().next_multiple_of(SECTOR_BYTES), "the frames end behind the file");
     let next = frame_at(file, end).filter(|frame| frame.log == first.log);
     let next = next.filter(|frame| (frame.stream, frame.sequence) == (stream, sequence));
+    // A mark is no frame that anything follows on, and what it says counts.
+    let open = last.is_none_or(|last| stream < last) && !scanned.taken.is_empty();
+    let mark = next.filter(|frame| open && frame.bytes == FRAME_HEADER_BYTES);
+    let next = if mark.is_some() { None } else { next };
+    durable = durable.max(mark.map_or(0, |mark| mark.durable));
+    assert_eq!((scanned.end, scanned.durable), (end as u64, durable));
     let complete = last.is_some_and(|last| last <= stream);
     assert!(complete || next.is_none(), "a good frame was not taken: {next:?}");
     let expected = match last.is_some_and(|last| last > stream) {
         true => Verdict::Damaged(None),
-        false => verdict(file, first.log, end, stream),
+        false => verdict(file, first.log, end, if mark.is_some() { SECTOR_BYTES } else { 0 }, stream),
     };
     assert_eq!(scanned.verdict, expected, "of what follows byte {end}");
 }
 
 /// The rule, sector by sector.
-fn verdict(file: &[u8], log: u64, end: usize, stream: u64) -> Verdict {
-    let sectors: Vec<usize> = (end..file.len()).step_by(SECTOR_BYTES).collect();
+fn verdict(file: &[u8], log: u64, end: usize, mark_bytes: usize, stream: u64) -> Verdict {
+    let sectors: Vec<usize> = (end + mark_bytes..file.len()).step_by(SECTOR_BYTES).collect();
     let proves = |at: usize| {
         frame_at(file, at).is_some_and(|frame| {
             frame.log == log && frame.stream == stream + (at - end) as u64 && frame.durable > stream

@@ -16,7 +16,8 @@
 //! | 64 | … | payload: operations laid end to end ([`super::operation`]) |
 //!
 //! A frame without a payload is a *mark*: it stands behind the last frame of a log that rests and says that all before it is
-//! durable. The next frame is written in its place.
+//! durable. The next frame is written in its place, so that nothing ever follows on a mark. Only the head, the first frame of a
+//! segment, is no mark when it is empty.
 //!
 //! *Stream offsets* count the padded bytes of all frames since the log was made, segment headers left out.
 
@@ -50,6 +51,11 @@ impl Frame {
     /// How much room it takes, with padding.
     pub(super) fn bytes(&self) -> u64 {
         padded(FRAME_HEADER_BYTES + self.payload.len()) as u64
+    }
+
+    /// Whether it says nothing but that all before it is durable. The head of a log without groups looks the same.
+    pub(super) fn is_mark(&self) -> bool {
+        self.payload.is_empty()
     }
 
     /// How many bytes the payload of the frame that begins like this says it has.

@@ -17,6 +17,8 @@
 //!   from the first on, so a segment that is gone while the one before it is there was lost.
 //! - The last one grows behind what was read of it. A look may then see a frame that proves an earlier one as synced, and not
 //!   that one; the next look sees it, for it was written before. If it does not, it is damaged.
+//! - A mark gives way to the next frame. A look that has still seen it may take what stands behind that frame for damage; the
+//!   next look sees the frame.
 //! - A footer says that there is a next segment. A look that began before it was named does not know it; the next one does.
 //! - A frame that is half written looks like one that a crash has left: that is said to be torn, and means no harm.
 //!

@@ -61,7 +61,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
         end: last.end,
         stream: replay.stream,
         sequence: replay.sequence,
-        marked: last.frames.last().is_some_and(|(_, frame)| frame.payload.is_empty()),
+        marked: last.marked,
     };
     let group = |(id, trail)| (id, Arc::new(Group::new(id, trail, options.cache_bytes)));
     let groups = replay.trails.into_iter().map(group).collect();

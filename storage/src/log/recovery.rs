@@ -34,12 +34,14 @@ pub(super) struct Expected {
 /// What was found in a segment.
 #[derive(Debug)]
 pub(super) struct Scan {
-    /// The frames, each with its offset in the file.
+    /// The frames, each with its offset in the file. A mark is none of them.
     pub(super) frames: Vec<(u64, Frame)>,
     /// Where in the file the frames end.
     pub(super) end: u64,
-    /// The highest `durable` of any frame.
+    /// The highest `durable` of any frame, and of the mark.
     pub(super) durable: u64,
+    /// Whether a mark stands behind the last frame, and only zeros behind that.
+    pub(super) marked: bool,
     pub(super) tail: Tail,
 }
 
@@ -61,10 +63,17 @@ pub(super) fn scan(bytes: &Bytes, expected: Expected) -> Scan {
     let mut stream = expected.stream;
     let mut sequence = expected.sequence;
     let mut durable = 0;
+    let mut mark = false;
     while expected.end.is_none_or(|last| stream < last)
         && let Some(frame) = frame_at(bytes, end, expected.log)
     {
         if frame.header.stream != stream || frame.header.sequence != sequence {
+            break;
+        }
+        if frame.is_mark() && !frames.is_empty() {
+            // Nothing follows on it: a frame behind it follows on the one that was to take its place, and was lost.
+            durable = durable.max(frame.header.durable);
+            mark = true;
             break;
         }
         let at = end as u64;
@@ -74,16 +83,17 @@ pub(super) fn scan(bytes: &Bytes, expected: Expected) -> Scan {
         durable = durable.max(frame.header.durable);
         frames.push((at, frame));
     }
-    let tail = tail(bytes, end, stream, expected);
-    Scan { frames, end: end as u64, durable, tail }
+    let tail = tail(bytes, end, if mark { SECTOR_BYTES } else { 0 }, stream, expected);
+    Scan { frames, end: end as u64, durable, marked: mark && tail == Tail::Clean, tail }
 }
 
-fn tail(bytes: &Bytes, end: usize, stream: u64, expected: Expected) -> Tail {
+/// Looks at what is behind `end`, where `mark_bytes` hold a mark.
+fn tail(bytes: &Bytes, end: usize, mark_bytes: usize, stream: u64, expected: Expected) -> Tail {
     if expected.end.is_some_and(|last| last > stream) {
         return Tail::Damaged { proof: None };
     }
     let mut until = None;
-    let mut at = end;
+    let mut at = end + mark_bytes;
     while at < bytes.len() {
         let sector = &bytes[at..bytes.len().min(at + SECTOR_BYTES)];
         if sector != &ZEROS[..sector.len()] {

@@ -226,6 +226,34 @@ fn frame_of_a_cut_tail_never_comes_back() {
 }
 
 #[test]
+fn frame_behind_a_lost_one_does_not_follow_on_the_mark_that_was_there_before() {
+    let disk = small_log(3);
+    let log = open(&disk);
+    let group = log.group(0);
+    group.append(vec![commands(1, 4, 4, 1, 10)], ignore()).unwrap();
+    let name = segments(&disk)[0].clone();
+    // The mark has a sector of its own, which the system has written in the meantime.
+    let rested = contents(&*file(&disk, &name));
+    let mark = frame_of(5) as usize;
+    assert!(rested[mark..].starts_with(b"LBFR"));
+    // Two frames of 512 bytes that are not synced, the first in the mark's place. Of them the second alone reaches the disk.
+    group.purge(id(1, 1)).unwrap();
+    group.purge(id(1, 2)).unwrap();
+    let written = contents(&*file(&disk, &name));
+    assert!(
+        written[mark + 512..].starts_with(b"LBFR") && written[mark..mark + 512] != rested[mark..mark + 512]
+    );
+    disk.crash();
+    let torn = file(&disk, &name);
+    torn.write_at(mark as u64, &rested[mark..mark + 512]).unwrap();
+    torn.write_at(mark as u64 + 512, &written[mark + 512..mark + 1024]).unwrap();
+    torn.sync_data().unwrap();
+    let group = open(&disk).group(0);
+    assert_eq!(group.state().purged, None, "what stands behind a lost frame is lost with it");
+    assert_eq!(group.state().last, Some(id(1, 4)));
+}
+
+#[test]
 fn missing_segments_are_noticed() {
     let disk = MemoryDisk::new();
     stretch(&*open(&disk).group(0), 100, 500);
