@@ -87,6 +87,17 @@ struct State {
     generation: u64,
     calls: Option<Vec<Call>>,
     faults: Vec<(Fault, u64, io::ErrorKind)>,
+    while_reading: WhileReading,
+}
+
+/// What is to be done in the middle of the next read.
+#[derive(Default)]
+struct WhileReading(Option<Box<dyn FnOnce() + Send>>);
+
+impl std::fmt::Debug for WhileReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("WhileReading").field(&self.0.is_some()).finish()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -199,6 +210,11 @@ impl MemoryDisk {
     pub fn fail(&self, kind: Fault, nth: u64, error: io::ErrorKind) {
         assert!(nth > 0, "the next call is number 1");
         self.state().faults.push((kind, nth, error));
+    }
+
+    /// Calls `act` once, in the middle of the next read: when the bytes were read, and before they are given.
+    pub fn while_reading(&self, act: impl FnOnce() + Send + 'static) {
+        self.state().while_reading = WhileReading(Some(Box::new(act)));
     }
 
     /// How many of the failures that were asked for have not happened yet. A crash forgets them.
@@ -396,7 +412,12 @@ impl DiskFile for MemoryFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.with(|state| Ok(self.file(state).read(offset, buffer)))
+        let (read, act) =
+            self.with(|state| Ok((self.file(state).read(offset, buffer), state.while_reading.0.take())))?;
+        if let Some(act) = act {
+            act();
+        }
+        Ok(read)
     }
 
     fn sync_data(&self) -> io::Result<()> {

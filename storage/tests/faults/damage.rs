@@ -184,6 +184,16 @@ fn of_sealed_segments() -> Vec<(&'static str, Verdict)> {
         ("a bit of a segment's head flipped", flips(large, 512, &[0, 5, 8, 16, 24, 32, 40])),
         ("a bit of a sealed segment's frames flipped", flips(large, last, &[64 + 12 + 5, 64 + 12 + 100])),
         ("the same, opened with `Check::Everything`", checked),
+        (
+            "an entry of a sealed segment in the place of another",
+            judged(large(), |disk| {
+                let bytes = contents(&*segment(disk, 0));
+                let frames: Vec<usize> =
+                    (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"LBFR")).collect();
+                let (from, to) = (frames[4] + 76, frames[5] + 76);
+                overwrite(disk, to as u64, &bytes[from..from + 88 + 20 + 500]);
+            }),
+        ),
         ("a bit of a footer flipped", flips(large, footer, &[0, 8, 12, 16, 24, 32, 48, 56, 64, 130, 200])),
         (
             "a sealed segment cut short, footer and last frame gone",

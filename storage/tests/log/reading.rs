@@ -106,3 +106,22 @@ fn reader_is_not_disturbed_by_purge() {
     }
     reading.join().unwrap();
 }
+
+#[test]
+fn reader_does_not_join_what_was_cut_off_with_what_came_instead() {
+    let disk = MemoryDisk::new();
+    let options = Options { cache_bytes: 1000, ..options() };
+    let group = Log::open(Arc::new(disk.clone()), Path::new(DIR), &options).unwrap().group(0);
+    stretch(&*group, 50, 100);
+    let meanwhile = group.clone();
+    disk.while_reading(move || {
+        meanwhile.truncate_after(Some(id(1, 10))).unwrap();
+        meanwhile.append((11..60).map(|number| blank(2, number)).collect(), ignore()).unwrap();
+    });
+    // The first part comes from the disk, and while it is read the rest becomes another.
+    let found = ids(&group.read(0..999, usize::MAX).unwrap());
+    assert_eq!(group.state().last, Some(id(2, 59)), "it was cut meanwhile");
+    let expected: Vec<_> =
+        (0..11).map(|number| (1, number)).chain((11..60).map(|number| (2, number))).collect();
+    assert_eq!(found, expected);
+}

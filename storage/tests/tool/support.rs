@@ -122,7 +122,10 @@ pub fn flip(path: &Path, offset: usize) {
 /// Where in a segment its frames begin.
 pub fn frames(path: &Path) -> Vec<usize> {
     let bytes = fs::read(path).unwrap();
-    (0..bytes.len()).step_by(512).filter(|at| bytes[*at..].starts_with(b"LBFR")).collect()
+    // A mark has no payload, and gives way to whatever is written next.
+    let is_mark = |at: usize| at > 512 && bytes[at + 12..at + 16] == [0; 4];
+    let is_frame = |at: &usize| bytes[*at..].starts_with(b"LBFR") && !is_mark(*at);
+    (0..bytes.len()).step_by(512).filter(is_frame).collect()
 }
 
 /// Leaves the remains of a write behind the last frame. Gives where, and how many bytes an opening would cut.
