@@ -252,8 +252,11 @@ impl Replay {
             match &operation {
                 Operation::Checkpoint(checkpoint) if !self.segments.is_empty() => {
                     if trail.checkpoint() != checkpoint {
-                        let held = trail.checkpoint();
-                        let reason = format!("group {group} stands at {held:?}, not at {checkpoint:?}");
+                        tracing::debug!(group, held = ?trail.checkpoint(), ?checkpoint, "a head contradicts");
+                        let reason = format!(
+                            "group {group} stands there otherwise than at the end of the segment before, as if the two came from \
+                             copies of one log that have gone separate ways"
+                        );
                         return Err(contradiction(reason));
                     }
                 }

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use lovebird_core::entry::Entry;
+use lovebird_core::identity::RaftId;
+use lovebird_core::log_store::Vote;
 use lovebird_storage::log::{Check, Missing, Options};
 use lovebird_storage::{Disk, MemoryDisk};
 
@@ -202,6 +204,36 @@ fn of_sealed_segments() -> Vec<(&'static str, Verdict)> {
     ]
 }
 
+/// A log whose second segment comes from a copy of it. Both have gone on from the same entries: the log with a vote in term 5
+/// and entries of 500 bytes, the copy with a vote and entries of its own.
+fn of_a_copy(bytes: usize, term: u64) -> Verdict {
+    let start = MemoryDisk::new();
+    stretch(&*open(&start).group(0), 5, 500);
+    let go_on = |bytes: usize, term: u64| {
+        let disk = MemoryDisk::new();
+        disk.create_dir(Path::new(DIR)).unwrap();
+        for name in segments(&start) {
+            let copy = disk.create(&Path::new(DIR).join(&name)).unwrap();
+            copy.write_at(0, &contents(&*file(&start, &name))).unwrap();
+        }
+        let log = open(&disk);
+        let group = log.group(0);
+        group.save_vote(Vote { term, node: RaftId::new(1, 7), committed: true }, ignore()).unwrap();
+        for number in 6..60 {
+            group.append(vec![commands(1, number, number, 1, bytes)], ignore()).unwrap();
+        }
+        let entries = group.read(0..99, usize::MAX).unwrap();
+        drop((group, log));
+        (disk, entries)
+    };
+    let copy = contents(&*segment(&go_on(bytes, term).0, 1));
+    judged(go_on(500, 5), |disk| {
+        let ours = segment(disk, 1);
+        ours.set_len(copy.len() as u64).unwrap();
+        ours.write_at(0, &copy).unwrap();
+    })
+}
+
 fn of_files() -> Vec<(&'static str, Verdict)> {
     let (gone, entries) = large();
     for name in segments(&gone) {
@@ -232,6 +264,8 @@ fn of_files() -> Vec<(&'static str, Verdict)> {
                 ours.set_len(other.len() as u64).unwrap();
             }),
         ),
+        ("a segment of a copy of the directory that has gone another way", of_a_copy(300, 5)),
+        ("the same, where all its frames have the same lengths", of_a_copy(500, 6)),
         ("a directory of something else", judged(small(End::Closed), |disk| renamed(disk, 0, "notes.txt"))),
         (
             "a segment's name on a file of something else",
