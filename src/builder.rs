@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird_core::client::Client;
+use lovebird_core::client::{Client, ClientOptions};
 use lovebird_core::error::StartError;
 use lovebird_core::identity::NodeId;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime;
-use lovebird_core::state_machine::StateMachine;
+use lovebird_core::service::Service;
 use lovebird_storage::{
     Compression, DataDirectory, Expected, Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions,
 };
@@ -37,8 +37,9 @@ pub struct NodeBuilder<S> {
     options: Options,
 }
 
-impl<S: StateMachine> NodeBuilder<S> {
-    /// A node for `machine`, which is in the state before the first command.
+impl<S: Service> NodeBuilder<S> {
+    /// A node for `machine`, which is in the state before the first command: a [`StateMachine`](crate::StateMachine), or
+    /// [`Primary`](crate::Primary) around one for the primary-backup model.
     pub fn new(machine: S) -> Self {
         NodeBuilder {
             machine,
@@ -117,6 +118,12 @@ impl<S: StateMachine> NodeBuilder<S> {
         self
     }
 
+    /// How long the node's own clients wait, and after how long a rest their sessions expire.
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.options.client = options;
+        self
+    }
+
     /// Opens the data directory, starts the node, and asks every member once. The node is then listening, and forms or joins
     /// its cluster in the background; what is proposed meanwhile waits.
     ///
@@ -136,6 +143,7 @@ impl<S: StateMachine> NodeBuilder<S> {
             cluster_name: cluster,
             node: id,
             initial_members: members.keys().copied().collect::<BTreeSet<_>>(),
+            model: S::MODEL,
         };
         if !expected.initial_members.contains(&id) {
             return Err(StartError::Config(format!(
@@ -199,7 +207,7 @@ fn open_storage(
 ///
 /// # Panics
 /// If there is no address.
-pub fn connect<S: StateMachine>(addresses: impl IntoIterator<Item = String>) -> Client<S> {
+pub fn connect<S: Service>(addresses: impl IntoIterator<Item = String>) -> Client<S> {
     Client::over(&GrpcTransport::new(), addresses)
 }
 

@@ -4,13 +4,16 @@
 //! them; the two must agree on every log index. Records of entries that count are applied one by one on the replica's own
 //! thread, the only one that ever touches the user's state.
 //!
+//! With the state go the sessions and the replies that clients may still ask for ([`crate::session`]). In the call that applies
+//! the barrier of this very node, a leader's working state is copied from both: [`Beginning`].
+//!
 //! Invariants, asserted: entries are applied in the order of their numbers without a gap; a record's log index is the one
 //! that the log gave it. A panic on the replica's thread, the user's or ours, stops the node.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -20,14 +23,17 @@ use crate::codec::{Bincode, Codec, CodecError};
 use crate::context::Context;
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::error::Stopped;
-use crate::fence::{Numbering, count};
+use crate::fence::{Numbering, Token, count};
 use crate::identity::{ClusterId, GroupId, Membership};
-use crate::machine::{Capture, Machine};
+use crate::machine::{Capture, Machine, WorkingCopy};
 use crate::progress::Progress;
 use crate::raft::{Applied, membership_of};
-use crate::record::records;
+use crate::record::{Number, records};
+use crate::reply::push_reply;
 use crate::runtime::Worker;
-use crate::snapshot_store::{SnapshotFile, SnapshotMeta};
+use crate::service::Model;
+use crate::session::{Admission, Kept, Opening, SessionTable, Sessions};
+use crate::snapshot_store::{SnapshotFile, SnapshotMeta, read_sessions};
 use crate::stop::Stop;
 
 /// When to take a snapshot: as soon as one of the two has been applied since the last.
@@ -49,14 +55,43 @@ pub(crate) struct Position {
     pub(crate) membership_at: Option<EntryId>,
 }
 
+/// What a leader begins with: everything as it was when its barrier was applied.
+pub(crate) struct Beginning {
+    /// The barrier's token.
+    pub(crate) token: Token,
+    /// Log index and log time.
+    pub(crate) numbering: Numbering,
+    /// Which commands are duplicates.
+    pub(crate) sessions: Sessions,
+    /// The state, for a primary.
+    pub(crate) copy: Option<Box<dyn WorkingCopy>>,
+}
+
+/// Whose barrier is waited for, and what was copied when it came.
+#[derive(Default)]
+struct Awaited {
+    token: Option<Token>,
+    beginning: Option<Beginning>,
+}
+
+/// What moves with the log, all on the replica's thread.
+struct Applying {
+    cluster: ClusterId,
+    machine: Mutex<Box<dyn Machine>>,
+    position: Mutex<Position>,
+    sessions: Mutex<SessionTable>,
+    awaited: Mutex<Awaited>,
+}
+
 /// One replica of the state machine; see the module.
 pub(crate) struct Replica {
     cluster: ClusterId,
     group: GroupId,
+    model: Model,
     worker: Worker,
-    machine: Arc<Mutex<Box<dyn Machine>>>,
-    position: Arc<Mutex<Position>>,
+    applying: Arc<Applying>,
     applied: Arc<Progress>,
+    applied_index: Arc<Progress>,
     growth: Growth,
     snapshot_index: AtomicU64,
     stop: Arc<Stop>,
@@ -99,13 +134,21 @@ impl Replica {
         policy: SnapshotPolicy,
         stop: Arc<Stop>,
     ) -> Self {
+        let model = machine.model();
         Replica {
             cluster,
             group,
+            model,
             worker: Worker::start("lovebird-apply"),
-            machine: Arc::new(Mutex::new(machine)),
-            position: Arc::default(),
+            applying: Arc::new(Applying {
+                cluster,
+                machine: Mutex::new(machine),
+                position: Mutex::default(),
+                sessions: Mutex::default(),
+                awaited: Mutex::default(),
+            }),
             applied: Arc::default(),
+            applied_index: Arc::default(),
             growth: Growth {
                 policy,
                 records: AtomicU64::new(0),
@@ -117,14 +160,35 @@ impl Replica {
         }
     }
 
+    /// In which model its state machine runs.
+    pub(crate) fn model(&self) -> Model {
+        self.model
+    }
+
     /// Where it is.
     pub(crate) fn position(&self) -> Position {
-        self.position.lock().expect("no code panics while it holds this lock").clone()
+        lock(&self.applying.position).clone()
     }
 
     /// The log index up to which it has applied.
     pub(crate) fn applied_index(&self) -> u64 {
-        self.position.lock().expect("no code panics while it holds this lock").numbering.last_index
+        lock(&self.applying.position).numbering.last_index
+    }
+
+    /// What a duplicate is told.
+    pub(crate) fn kept(&self, number: Number) -> Kept {
+        // Poisoned means that the state machine panicked, and the node is about to stop.
+        self.applying.sessions.lock().map_or(Kept::Nothing, |sessions| sessions.kept(number))
+    }
+
+    /// Has a beginning made when the barrier with this token is applied, and none for any earlier token.
+    pub(crate) fn await_barrier(&self, token: Token) {
+        *lock(&self.applying.awaited) = Awaited { token: Some(token), beginning: None };
+    }
+
+    /// What was copied when the barrier that was last awaited was applied.
+    pub(crate) fn take_beginning(&self) -> Option<Beginning> {
+        std::mem::take(&mut *lock(&self.applying.awaited)).beginning
     }
 
     /// The log index that its newest snapshot covers.
@@ -142,6 +206,13 @@ impl Replica {
         self.applied.wait(number).await;
     }
 
+    /// Waits until it has applied the record with this log index.
+    pub(crate) async fn wait_index(&self, index: u64) {
+        if index > 0 {
+            self.applied_index.wait(index).await;
+        }
+    }
+
     /// Is notified when a snapshot is due.
     pub(crate) fn snapshot_due(&self) -> Arc<Notify> {
         self.growth.due.clone()
@@ -156,15 +227,15 @@ impl Replica {
     async fn run<T, F>(&self, job: F) -> Result<T, Stopped>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Box<dyn Machine>) -> T + Send + 'static,
+        F: FnOnce(&mut Box<dyn Machine>, &Applying) -> T + Send + 'static,
     {
         let (done, result) = oneshot::channel();
-        let machine = self.machine.clone();
+        let applying = self.applying.clone();
         let stop = self.stop.clone();
         self.worker.submit(move || {
             // Poisoned means that an earlier job panicked half-way: this state must never be seen again.
-            let Ok(mut machine) = machine.lock() else { return };
-            match catch_unwind(AssertUnwindSafe(|| job(&mut machine))) {
+            let Ok(mut machine) = applying.machine.lock() else { return };
+            match catch_unwind(AssertUnwindSafe(|| job(&mut machine, &applying))) {
                 Ok(value) => {
                     let _ = done.send(value);
                 }
@@ -181,44 +252,51 @@ impl Replica {
     /// Applies entries, which follow on the last ones.
     pub(crate) async fn apply(&self, entries: Vec<Entry>) -> Result<Vec<Applied>, Stopped> {
         let bytes = entries.iter().map(|e| e.encoded_bytes() as u64).sum();
-        let (cluster, shared) = (self.cluster, self.position.clone());
         let mut position = self.position();
         let before = position.numbering.last_index;
         let (results, after) = self
-            .run(move |machine| {
+            .run(move |machine, applying| {
                 let results = entries
                     .iter()
-                    .map(|e| apply_entry(cluster, machine.as_mut(), &mut position, e))
+                    .map(|e| apply_entry(applying, machine.as_mut(), &mut position, e))
                     .collect();
                 let after = position.clone();
-                *shared.lock().expect("no code panics while it holds this lock") = position;
+                *lock(&applying.position) = position;
                 (results, after)
             })
             .await?;
         if let Some(last) = after.last {
             self.applied.reach(last.number);
         }
+        self.applied_index.reach(after.numbering.last_index);
         self.growth.grow(after.numbering.last_index - before, bytes);
         Ok(results)
     }
 
     /// Answers a query from the state as it is, and says at which log index that is.
     pub(crate) async fn query(&self, query: Bytes) -> Result<(u64, Result<Vec<u8>, CodecError>), Stopped> {
-        let position = self.position.clone();
-        self.run(move |machine| {
-            let index =
-                position.lock().expect("no code panics while it holds this lock").numbering.last_index;
+        self.run(move |machine, applying| {
+            let index = lock(&applying.position).numbering.last_index;
             (index, machine.query(&query))
         })
         .await
     }
 
-    /// Captures the state for a snapshot. `None` before anything was applied.
-    pub(crate) async fn capture(&self) -> Result<Option<(SnapshotMeta, Capture)>, Stopped> {
-        let (cluster, group, shared) = (self.cluster, self.group, self.position.clone());
+    /// Captures the state for whoever follows the log from there on, and says at which log index that is.
+    pub(crate) async fn capture_state(&self) -> Result<(u64, Capture), Stopped> {
+        self.run(move |machine, applying| {
+            let index = lock(&applying.position).numbering.last_index;
+            (index, machine.capture())
+        })
+        .await
+    }
+
+    /// Captures the state and the sessions for a snapshot. `None` before anything was applied.
+    pub(crate) async fn capture(&self) -> Result<Option<(SnapshotMeta, SessionTable, Capture)>, Stopped> {
+        let (cluster, group) = (self.cluster, self.group);
         self.growth.reset();
-        self.run(move |machine| {
-            let position = shared.lock().expect("no code panics while it holds this lock").clone();
+        self.run(move |machine, applying| {
+            let position = lock(&applying.position).clone();
             let last = position.last?;
             let meta = SnapshotMeta {
                 cluster,
@@ -227,21 +305,25 @@ impl Replica {
                 numbering: position.numbering,
                 membership_at: position.membership_at.map(|id| (id.term, id.number)),
                 membership: position.membership,
+                sessions_bytes: 0,
             };
-            Some((meta, machine.capture()))
+            let sessions = lock(&applying.sessions).clone();
+            Some((meta, sessions, machine.capture()))
         })
         .await
     }
 
     /// Becomes what a snapshot holds.
     pub(crate) async fn restore(&self, file: Arc<dyn SnapshotFile>) -> io::Result<()> {
-        let shared = self.position.clone();
         let restored = self
-            .run(move |machine| {
+            .run(move |machine, applying| {
                 let meta = file.meta().clone();
-                machine.restore(&mut *file.open()?)?;
+                let mut input = file.open()?;
+                let sessions = read_sessions(&meta, &mut *input)?;
+                machine.restore(&mut *input)?;
                 let last = meta.last_entry();
-                *shared.lock().expect("no code panics while it holds this lock") = Position {
+                *lock(&applying.sessions) = sessions;
+                *lock(&applying.position) = Position {
                     last: Some(last),
                     numbering: meta.numbering,
                     membership: meta.membership,
@@ -254,13 +336,19 @@ impl Replica {
         self.snapshot_taken(index);
         self.growth.reset();
         self.applied.reach(last.number);
+        self.applied_index.reach(index);
         Ok(())
     }
 }
 
+/// Only for what is never held while the user's code runs, except by the job that is running that code.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no code panics while it holds this lock")
+}
+
 /// Applies one entry and moves `position` behind it.
 fn apply_entry(
-    cluster: ClusterId,
+    applying: &Applying,
     machine: &mut dyn Machine,
     position: &mut Position,
     entry: &Entry,
@@ -273,7 +361,8 @@ fn apply_entry(
             entry.id()
         );
     }
-    let (after, first_index) = count(position.numbering, header);
+    let before = position.numbering;
+    let (after, first_index) = count(before, header);
     assert!(
         header.first_index == first_index.unwrap_or(0),
         "the log numbers the records of entry {} from {}, counting gives {first_index:?}",
@@ -281,20 +370,59 @@ fn apply_entry(
         header.first_index
     );
     let mut replies = BytesMut::new();
-    if let Some(first_index) = first_index {
-        apply_records(cluster, machine, entry, first_index, after.time, &mut replies);
-    }
-    if let Some(membership) = membership_of(entry) {
-        position.membership = membership;
-        position.membership_at = Some(entry.id());
+    let mut stands_at = first_index;
+    match header.kind {
+        EntryKind::Blank => {}
+        EntryKind::Membership => {
+            position.membership = membership_of(entry).expect("a membership entry holds a membership");
+            position.membership_at = Some(entry.id());
+        }
+        EntryKind::Barrier => begin(applying, machine, after),
+        EntryKind::Sessions => {
+            if after.position > before.position {
+                open_sessions(&mut lock(&applying.sessions), entry, after.time, &mut replies);
+                stands_at = Some(after.last_index + 1);
+            }
+        }
+        EntryKind::Commands | EntryKind::Outcomes => {
+            if let Some(first_index) = first_index {
+                apply_records(applying, machine, entry, first_index, after.time, &mut replies);
+            }
+        }
     }
     position.last = Some(entry.id());
     position.numbering = after;
-    Applied { first_index, replies: replies.freeze(), time: after.time }
+    Applied { first_index: stands_at, replies: replies.freeze() }
+}
+
+/// A barrier has been applied. If it is this node's own, it leads from here on.
+fn begin(applying: &Applying, machine: &dyn Machine, numbering: Numbering) {
+    if lock(&applying.awaited).token != Some(numbering.token) {
+        return;
+    }
+    let sessions = lock(&applying.sessions).sessions().clone();
+    let copy = machine.working_copy();
+    let beginning = Beginning { token: numbering.token, numbering, sessions, copy };
+    let mut awaited = lock(&applying.awaited);
+    // Another leadership of this node may have begun meanwhile, with a barrier of its own.
+    if awaited.token == Some(numbering.token) {
+        awaited.beginning = Some(beginning);
+    }
+}
+
+fn open_sessions(table: &mut SessionTable, entry: &Entry, time: u64, replies: &mut BytesMut) {
+    table.advance(time);
+    for record in records(entry.body.clone()) {
+        let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of openings: {e}", entry.id()));
+        let opening = Bincode::decode::<Opening>(&record.payload)
+            .unwrap_or_else(|e| panic!("entry {} holds no opening of a session: {e}", entry.id()));
+        let opened = table.open(&opening, time);
+        push_reply(replies, Ok(&Bincode::encode(&opened).expect("what opening came to is plain data")));
+    }
 }
 
 fn apply_records(
-    cluster: ClusterId,
+    applying: &Applying,
     machine: &mut dyn Machine,
     entry: &Entry,
     first_index: u64,
@@ -303,16 +431,37 @@ fn apply_records(
 ) {
     let header = &entry.header;
     assert!(
-        header.kind == EntryKind::Commands && header.codec == Bincode::ID,
+        header.codec == Bincode::ID,
         "entry {} is written by codec {}, which this build does not know: upgrade this node",
         entry.id(),
         header.codec
     );
+    assert!(
+        header.kind == machine.model().entry_kind(),
+        "entry {} holds {:?}, which a service in the {} model does not apply: start it in the model of its log",
+        entry.id(),
+        header.kind,
+        machine.model()
+    );
+    let mut table = lock(&applying.sessions);
+    table.advance(time);
     let mut next = first_index;
     for record in records(entry.body.clone()) {
         let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of records: {e}", entry.id()));
-        let context = Context::new(cluster, next, header.term, Duration::from_nanos(time));
+        let number = record.number;
+        let admission = if number.session == 0 { Admission::New } else { table.admit(number) };
+        assert!(
+            admission == Admission::New,
+            "command {} of session {} stands at log index {next}, and is {admission:?}: a leader let in what it must not",
+            number.sequence,
+            number.session
+        );
+        let context = Context::new(applying.cluster, next, header.term, Duration::from_nanos(time));
+        let start = replies.len();
         machine.apply(&context, &record.payload, replies);
+        if number.session != 0 {
+            table.keep(number, time, next, &replies[start..]);
+        }
         next += 1;
     }
     assert!(

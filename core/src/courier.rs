@@ -1,7 +1,7 @@
-//! Carries proposals over one stream to another node, and their outcomes back.
+//! Carries a follower's proposals over one stream to the leader, and their outcomes back.
 //!
-//! A follower's proposals travel like this to the leader, and a client's to any node. What is sent and not answered when
-//! the stream ends has an unknown outcome; what was refused for certain goes back into the queue, until its deadline.
+//! What is sent and not answered when the stream ends has an unknown outcome. Whatever the leader says is passed on as it is:
+//! only a client knows in which order to try again.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::queue::{Batch, Queue, unknown};
+use crate::outcome::unknown;
+use crate::queue::{Batch, Queue};
 use crate::runtime;
 use crate::transport::{
     Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError,
@@ -118,6 +119,7 @@ impl Courier {
         self.next_id += 1;
         let request = ProposeRequest {
             id,
+            kind: batch.kind,
             timeout_ms: u64::try_from(batch.patience().as_millis()).unwrap_or(u64::MAX),
             codec: batch.codec,
             count: batch.count,
@@ -128,19 +130,12 @@ impl Courier {
         let _ = self.requests.send(request);
     }
 
-    /// Hands out one outcome. `false` if the other side refused and the batch is back in the queue.
+    /// Hands out one outcome. `false` if the other side refused what it might have taken.
     fn settle_one(&mut self, reply: ProposeReply) -> bool {
         let Some(batch) = self.under_way.remove(&reply.id) else { return true };
-        match reply.outcome {
-            Outcome::NotCommitted { retry: true, .. } => {
-                self.queue.put_back(batch);
-                false
-            }
-            outcome => {
-                batch.finish(outcome);
-                true
-            }
-        }
+        let refused = matches!(reply.outcome, Outcome::NotCommitted { retry: true, .. });
+        batch.finish(reply.outcome);
+        !refused
     }
 
     /// Waits in the background for what is under way, sending nothing more.
@@ -148,17 +143,15 @@ impl Courier {
         if self.under_way.is_empty() {
             return;
         }
-        let Courier { queue, requests, mut replies, mut under_way, .. } = self;
+        let Courier { requests, mut replies, mut under_way, .. } = self;
         drop(requests);
         runtime::spawn(async move {
             while !under_way.values().all(Batch::is_past) {
                 match runtime::timeout(TICK, replies.next()).await {
                     Err(_) => {}
                     Ok(Some(Ok(reply))) => {
-                        let Some(batch) = under_way.remove(&reply.id) else { continue };
-                        match reply.outcome {
-                            Outcome::NotCommitted { retry: true, .. } => queue.put_back(batch),
-                            outcome => batch.finish(outcome),
+                        if let Some(batch) = under_way.remove(&reply.id) {
+                            batch.finish(reply.outcome);
                         }
                     }
                     Ok(_) => break,

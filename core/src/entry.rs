@@ -1,13 +1,14 @@
 //! Entries: what consensus agrees on, and the one binary format of Lovebird.
 //!
 //! An entry is the same bytes in the leader's memory, on each disk, on the wire and at a subscriber: a header of
-//! [`HEADER_BYTES`], then a body. The body of a `Commands` entry is a run of records ([`crate::record`]); that of a
+//! [`HEADER_BYTES`], then a body. The body of a `Commands` or an `Outcomes` entry is a run of records ([`crate::record`]);
+//! that of a `Sessions` entry is a run of openings ([`crate::session`]), which are not counted as records; that of a
 //! `Membership` entry is the encoded membership; others have none. Little-endian:
 //!
 //! | offset | bytes | field |
 //! |---:|---:|---|
 //! | 0 | 1 | version, 1 |
-//! | 1 | 1 | kind: 1 blank, 2 membership, 3 barrier, 4 commands |
+//! | 1 | 1 | kind: 1 blank, 2 membership, 3 barrier, 4 commands, 5 outcomes, 6 sessions |
 //! | 2 | 1 | codec of the records: 0 none, 1 bincode 2 standard |
 //! | 3 | 1 | flags, 0 (reserved for compression) |
 //! | 4 | 4 | group |
@@ -74,8 +75,12 @@ pub enum EntryKind {
     Membership,
     /// The beginning of a leader's stretch; see [`crate::fence`].
     Barrier,
-    /// A batch of commands in the state machine model.
+    /// A batch of commands in the state machine model: what clients asked for.
     Commands,
+    /// A batch of commands in the primary-backup model: what a primary made of what clients asked for.
+    Outcomes,
+    /// A batch of openings of sessions. It counts, and holds no records.
+    Sessions,
 }
 
 impl EntryKind {
@@ -85,6 +90,8 @@ impl EntryKind {
             EntryKind::Membership => 2,
             EntryKind::Barrier => 3,
             EntryKind::Commands => 4,
+            EntryKind::Outcomes => 5,
+            EntryKind::Sessions => 6,
         }
     }
 
@@ -94,6 +101,8 @@ impl EntryKind {
             2 => Some(EntryKind::Membership),
             3 => Some(EntryKind::Barrier),
             4 => Some(EntryKind::Commands),
+            5 => Some(EntryKind::Outcomes),
+            6 => Some(EntryKind::Sessions),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! What can go wrong, in three kinds that are never mixed.
 //!
 //! - A *refusal* is a `Reply` of the state machine: the command is in the log.
-//! - The *caller's problem* is an `Err`: [`ProposeError`] and [`QueryError`]. It says whether the command is certainly not
+//! - The *caller's problem* is an `Err`: [`ProposeError`], [`QueryError`] and [`SubscribeError`]. The first says whether the command is certainly not
 //!   committed, or unknown.
 //! - A *broken replica* stops itself: [`Stopped`], from `Node::stopped`. What does not even start is a [`StartError`].
 
@@ -10,6 +10,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::identity::{ClusterId, NodeId};
+use crate::service::Model;
 
 /// A command was not carried out, or nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -20,11 +21,24 @@ pub enum ProposeError {
         /// Why, as a sentence.
         reason: String,
     },
-    /// The command may be in the log, now or later. Proposing it again may carry it out twice.
+    /// The command may be in the log, now or later. To ask again by the same [`crate::client::Attempt`] or the same
+    /// [`crate::client::Key`] is safe; a new proposal may carry it out twice.
     #[error("outcome unknown: {reason}")]
     Unknown {
         /// Why, as a sentence.
         reason: String,
+    },
+    /// The session has expired. The command may have been carried out before that, and never will be from now on.
+    #[error("the session has expired: {reason}")]
+    Expired {
+        /// What is known, and what to do, as a sentence.
+        reason: String,
+    },
+    /// The command was settled before, and what it was answered is no longer kept. It is not carried out again.
+    #[error("the command was settled before, and its reply is no longer kept")]
+    ReplyGone {
+        /// Its log index, if that is still known.
+        index: Option<u64>,
     },
     /// The command is in the log, but no replica could decode it, or its reply could not be decoded here: client and
     /// replicas disagree on the types. Where the replicas could not, it had no effect.
@@ -45,10 +59,34 @@ pub enum QueryError {
     Unavailable {
         /// Why, as a sentence.
         reason: String,
+        /// The log index up to which the replica that was asked had applied; none if none answered.
+        applied: Option<u64>,
     },
     /// Client and replica disagree on the types.
     #[error("client and replica disagree on the types: {reason}")]
     Codec {
+        /// Why, as a sentence.
+        reason: String,
+    },
+}
+
+/// A subscription gives nothing more, or not this record.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SubscribeError {
+    /// The record that would be next is no longer in the log. Begin with the state instead:
+    /// [`crate::subscription::Subscription::or_state`].
+    #[error("record {next} is no longer in the log, which begins with {first}: begin with the state instead")]
+    Purged {
+        /// The record that was to be next.
+        next: u64,
+        /// The first that the log holds.
+        first: u64,
+    },
+    /// Subscriber and replica disagree on the types. The subscription goes on behind this record.
+    #[error("record {index} cannot be decoded: {reason}")]
+    Codec {
+        /// Its log index.
+        index: u64,
         /// Why, as a sentence.
         reason: String,
     },
@@ -134,6 +172,18 @@ pub enum StartError {
         ours: ClusterId,
         /// This node's cluster's name.
         ours_name: String,
+    },
+    /// A peer runs the service in the other model.
+    #[error(
+        "node {peer} runs the service in the {theirs} model, this node in the {ours} model: start all nodes in the same"
+    )]
+    OtherModel {
+        /// The peer.
+        peer: NodeId,
+        /// Its model.
+        theirs: Model,
+        /// This node's model.
+        ours: Model,
     },
     /// The log or a snapshot cannot be opened.
     #[error("storage cannot be opened: {0}")]

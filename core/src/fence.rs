@@ -72,9 +72,10 @@ pub struct Numbering {
     pub time: u64,
 }
 
-/// Counts one more entry: the numbering after it and, if its records count, the log index of the first of them.
+/// Counts one more entry: the numbering after it and, if it holds records and they count, the log index of the first of them.
 ///
-/// Blank and membership entries change nothing. A barrier starts a new stretch. Anything else counts or has no effect.
+/// Blank and membership entries change nothing. A barrier starts a new stretch. Anything else counts, which is to be seen by the
+/// position, or has no effect. Openings of sessions count like commands, but take no log index.
 pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
     match header.kind {
         EntryKind::Blank | EntryKind::Membership => (before, None),
@@ -88,7 +89,7 @@ pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
             };
             (after, None)
         }
-        EntryKind::Commands => {
+        EntryKind::Commands | EntryKind::Outcomes | EntryKind::Sessions => {
             let counts = !before.token.is_none()
                 && header.fence.token == before.token
                 && header.term == before.term
@@ -96,13 +97,14 @@ pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
             if !counts {
                 return (before, None);
             }
+            let records = if header.kind == EntryKind::Sessions { 0 } else { header.record_count };
             let after = Numbering {
                 position: header.fence.position,
-                last_index: before.last_index + u64::from(header.record_count),
+                last_index: before.last_index + u64::from(records),
                 time: before.time.max(header.time),
                 ..before
             };
-            (after, Some(before.last_index + 1))
+            (after, (header.kind != EntryKind::Sessions).then_some(before.last_index + 1))
         }
     }
 }

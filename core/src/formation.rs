@@ -73,6 +73,7 @@ impl Formation {
             cluster: self.identity.cluster,
             cluster_name: self.identity.cluster_name.clone(),
             id: self.identity.id,
+            model: self.identity.model,
             formed,
             known_as,
         }
@@ -127,6 +128,9 @@ impl Formation {
                 ours: *cluster,
                 ours_name: cluster_name.clone(),
             });
+        }
+        if answer.model != self.identity.model {
+            return Err(StartError::OtherModel { peer, theirs: answer.model, ours: self.identity.model });
         }
         if answer.id.node != peer {
             return Err(StartError::Config(format!(

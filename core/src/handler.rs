@@ -21,10 +21,12 @@ use crate::read::Reads;
 use crate::runtime::{self, Instant};
 use crate::snapshot::Receiving;
 use crate::stop::Stop;
+use crate::subscription::feed;
 use crate::transport::{
-    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, Member, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, Read, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, Status, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Confirm, Endpoint, Freshness, Hello, HelloReply, Member, ProposeOpen,
+    ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk,
+    SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportError,
+    TransportResult, VoteReply, VoteRequest,
 };
 
 /// Answers everything. It holds the parts that messages touch and has no state of its own.
@@ -38,6 +40,7 @@ pub(crate) struct Handler {
     pub(crate) log: Arc<dyn LogStore>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) reads: Arc<Reads>,
+    pub(crate) lease_reads: Arc<Reads>,
     pub(crate) receiving: Arc<Receiving>,
     pub(crate) stop: Arc<Stop>,
 }
@@ -92,11 +95,26 @@ impl Handler {
         }
     }
 
+    /// Waits until this replica is as fresh as a query asks.
+    async fn ready(&self, freshness: Freshness, at_least: u64, deadline: Instant) -> Result<(), String> {
+        let reads = match freshness {
+            Freshness::Quorum => Some(&self.reads),
+            Freshness::Lease => Some(&self.lease_reads),
+            Freshness::Any => None,
+        };
+        if let Some(reads) = reads {
+            let number = reads.number(deadline).await?;
+            self.replica.wait_applied(number).await;
+        }
+        self.replica.wait_index(at_least).await;
+        Ok(())
+    }
+
     async fn answer(&self, query: bytes::Bytes) -> Result<QueryReply, Stopped> {
         let (index, answer) = self.replica.query(query).await?;
         Ok(match answer {
             Ok(answer) => QueryReply::Answer { index, answer: answer.into() },
-            Err(error) => QueryReply::Failed { reason: error.to_string(), malformed: true },
+            Err(error) => QueryReply::Failed { reason: error.to_string(), malformed: true, applied: index },
         })
     }
 }
@@ -149,9 +167,9 @@ impl Endpoint for Handler {
         Ok(self.formation.answer(&hello, formed, membership.find(hello.from.node)))
     }
 
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
         self.admit(&route)?;
-        let number = self.consensus.read_number().await.map_err(TransportError::Refused)?;
+        let number = self.consensus.read_number(confirm).await.map_err(TransportError::Refused)?;
         Ok(ReadIndex { number })
     }
 
@@ -170,26 +188,28 @@ impl Endpoint for Handler {
         self.running()?;
         self.check_group(request.group)?;
         let patience = Duration::from_millis(request.timeout_ms);
-        let deadline = Instant::now() + patience;
-        let failed = |reason: String| Ok(QueryReply::Failed { reason, malformed: false });
-        if request.read == Read::Linearizable {
-            let ready = async {
-                let number = self.reads.number(deadline).await?;
-                self.replica.wait_applied(number).await;
-                Ok::<(), String>(())
-            };
-            match runtime::timeout(patience, ready).await {
-                Ok(Ok(())) => {}
-                Ok(Err(reason)) => return failed(reason),
-                Err(_) => {
-                    return failed("no majority of the members answered before the deadline".to_owned());
-                }
+        let ready = self.ready(request.freshness, request.at_least, Instant::now() + patience);
+        let reason = match runtime::timeout(patience, ready).await {
+            Ok(Ok(())) => match self.answer(request.query).await {
+                Ok(reply) => return Ok(reply),
+                Err(stopped) => stopped.to_string(),
+            },
+            Ok(Err(reason)) => reason,
+            Err(_) if request.freshness == Freshness::Any => {
+                format!("this replica did not come to log index {} before the deadline", request.at_least)
             }
-        }
-        match self.answer(request.query).await {
-            Ok(reply) => Ok(reply),
-            Err(stopped) => failed(stopped.to_string()),
-        }
+            Err(_) => "no majority of the members answered before the deadline".to_owned(),
+        };
+        Ok(QueryReply::Failed { reason, malformed: false, applied: self.replica.applied_index() })
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        self.running()?;
+        self.check_group(request.group)?;
+        let feed = feed::serve(self.replica.clone(), self.log.clone(), request);
+        // A node that has stopped applies nothing more: whoever follows it must go on elsewhere.
+        let stop = self.stop.clone();
+        Ok(feed.take_until(async move { stop.wait().await }).boxed())
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {

@@ -10,6 +10,8 @@ use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 
+use crate::service::Model;
+
 /// A node's number, chosen by its operator, unique in its cluster and at least 1.
 pub type NodeId = u64;
 
@@ -117,6 +119,8 @@ pub struct Identity {
     pub initial_members: BTreeSet<NodeId>,
     /// The node, and the directory's own life.
     pub id: RaftId,
+    /// In which model the service runs whose log is in the directory.
+    pub model: Model,
     /// How often the directory was opened by a node, this time included. It makes tokens unique (see [`crate::fence`]).
     pub starts: u32,
 }

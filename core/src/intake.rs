@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::codec::{Bincode, Codec};
 use crate::entry::BODY_BYTES_MAX;
-use crate::queue::{Done, Proposal, Queue};
+use crate::queue::{Proposal, Queue, Sender};
 use crate::raft::Consensus;
-use crate::record::check_run;
+use crate::record::{Number, check_run, records};
 use crate::runtime::{self, Instant};
-use crate::transport::{Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, Role};
+use crate::session::Opening;
+use crate::transport::{Outcome, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, Replies, Role};
 
 /// The longest run that is taken. It becomes the body of one entry, which must be decodable, and must fit into one append
 /// message behind those that gathered before it: a longer one would be appended, and could never be replicated.
@@ -88,6 +90,9 @@ impl Intake {
             )));
         }
         check_run(&request.run, request.count).map_err(|e| malformed(e.to_string()))?;
+        if request.kind == ProposalKind::Openings {
+            check_openings(&request.run).map_err(malformed)?;
+        }
         // What another node forwards is for the leader. Taken here and forwarded on, it could travel in circles.
         let now = self.consensus.leadership();
         if open.forwarded && now.role != Role::Leader {
@@ -98,13 +103,26 @@ impl Intake {
             });
         }
         self.queue.push(Proposal {
+            kind: request.kind,
             run: request.run,
             count: request.count,
             codec: request.codec,
             deadline: Instant::now() + Duration::from_millis(request.timeout_ms),
-            ticket: Arc::default(),
-            done: Done::Stream { id: request.id, replies: replies.clone() },
+            sender: Sender::new(request.id, replies.clone()),
         });
         Ok(())
     }
+}
+
+/// What does not open a session must not enter a log, where every replica has to make sense of it.
+fn check_openings(run: &Bytes) -> Result<(), String> {
+    for record in records(run.clone()) {
+        let record = record.map_err(|e| e.to_string())?;
+        if record.number != Number::NONE {
+            return Err("an opening of a session is in no session".to_owned());
+        }
+        let opening = Bincode::decode::<Opening>(&record.payload);
+        opening.map_err(|e| format!("this opens no session: {e}"))?.check()?;
+    }
+    Ok(())
 }

@@ -8,34 +8,40 @@
 //!
 //! # How a command passes through
 //!
-//! 1. The client encodes it into a [`record`] and puts it into a queue. What gathers there while a batch is under way is
-//!    the next batch.
-//! 2. At a follower the queue is carried to the leader by one stream, many commands to a message.
-//! 3. The leader's proposer makes **one [`entry`] of the whole batch**, behind its [`fence`], and hands it to consensus.
+//! 1. The client encodes it, numbers it in its [`session`], and puts it into a [`record`]. What gathers while a message is
+//!    under way is the next message.
+//! 2. At a follower it is carried on to the leader by one stream, many commands to a message.
+//! 3. The leader's proposer leaves out what has entered before and, in the [`primary_backup`] model, executes the rest on its
+//!    working copy. It makes **one [`entry`] of the whole batch**, behind its [`fence`], and hands it to consensus.
 //! 4. The log engine stamps the log index of its first record, appends it with one write and one sync, and the same
 //!    bytes go to the followers meanwhile.
 //! 5. Once a majority holds it durably it is committed, and every replica applies its records in order, each on a thread of
-//!    its own.
-//! 6. The leader's replies go back as one message a batch, and each caller is told its log index.
+//!    its own, and keeps the replies as long as their clients may ask for them.
+//! 6. The leader's replies go back as one message a batch, and each caller is told its log index. If anything fails on the
+//!    way, the client sends again.
+//! 7. Whoever follows the log ([`subscription`]) is sent the same bytes once they are applied.
 //!
 //! # Invariants
 //!
-//! - Only `raft`, and the runtime that it is given, name openraft; only `raft` and the log engine know entry numbers.
-//!   Everybody else speaks of log indexes, which count records, are consecutive from 1, and equal on every replica.
-//! - A payload is encoded once, by the client, and decoded once a replica, by `apply`; in between it is `Bytes`.
+//! - Only `raft`, and the runtime that it is given, name openraft; only `raft`, the log engine and whoever reads it know entry
+//!   numbers. Everybody else speaks of log indexes, which count records, are consecutive from 1, and equal on every replica.
+//! - A payload is encoded once, by the client (in the primary-backup model once more, by the primary), and decoded once a replica,
+//!   by `apply`; in between it is `Bytes`.
+//! - A command of a session enters the log at most once, and every retry gets the first reply.
 //! - "Not committed" is said only where it is certain. Otherwise the outcome is unknown, and said to be.
 //! - Nothing is acknowledged that a majority does not hold durably.
 //! - Nothing waits for a timer in order to make a batch larger.
 //!
 //! # What is deliberately not here
 //!
-//! Files and sockets (see `lovebird-storage` and `lovebird-transport`); sessions, which will make retries harmless (their fields
-//! are in the format, and refused unless 0); the primary-backup model; changes of membership.
+//! Files and sockets (see `lovebird-storage` and `lovebird-transport`); changes of membership.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 // What users implement and are given.
 pub mod state_machine;
+pub mod primary_backup;
+pub mod service;
 pub mod context;
 pub mod codec;
 pub mod error;
@@ -45,6 +51,7 @@ pub mod identity;
 pub mod record;
 pub mod entry;
 pub mod fence;
+pub mod session;
 pub mod reply;
 
 // The seams.
@@ -61,12 +68,15 @@ mod intake;
 mod queue;
 mod courier;
 mod propose;
+mod working;
 mod raft;
 mod apply;
 mod machine;
 mod progress;
+mod outcome;
 mod read;
 mod snapshot;
+pub mod subscription;
 
 // The node and the others.
 mod formation;

@@ -8,7 +8,10 @@ use bytes::BytesMut;
 
 use crate::codec::{Bincode, Codec, CodecError};
 use crate::context::Context;
+use crate::primary_backup::PrimaryBackup;
+use crate::record::PAYLOAD_BYTES_MAX;
 use crate::reply::push_reply;
+use crate::service::Model;
 use crate::state_machine::{Snapshot, StateMachine};
 
 /// A captured state, waiting to be written by another thread.
@@ -16,6 +19,9 @@ pub(crate) type Capture = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Sen
 
 /// A [`StateMachine`] whose types are hidden.
 pub(crate) trait Machine: Send {
+    /// In which model it runs.
+    fn model(&self) -> Model;
+
     /// Applies one command and appends its reply.
     ///
     /// # Panics
@@ -30,20 +36,49 @@ pub(crate) trait Machine: Send {
 
     /// Becomes the state that was written.
     fn restore(&mut self, input: &mut dyn Read) -> io::Result<()>;
+
+    /// A copy for a primary to work on; none in the state machine model.
+    fn working_copy(&self) -> Option<Box<dyn WorkingCopy>>;
 }
 
-/// Hides the types of `machine`.
+/// A primary's copy of the state, ahead of what is committed.
+pub(crate) trait WorkingCopy: Send {
+    /// Executes a request, applies the command that comes of it to this copy, and gives the command.
+    ///
+    /// # Errors
+    /// If the request cannot be decoded, or its outcome is larger than a command may be. Nothing has changed then.
+    ///
+    /// # Panics
+    /// If the user's `execute` or `apply` does, or gives what cannot be encoded.
+    fn execute(&mut self, context: &Context, request: &[u8]) -> Result<Vec<u8>, CodecError>;
+}
+
+/// Hides the types of `machine`, in the state machine model.
 pub(crate) fn erase<S: StateMachine>(machine: S) -> Box<dyn Machine> {
-    Box::new(Typed(machine))
+    Box::new(Typed { machine, model: Model::StateMachine, copy: |_| None })
 }
 
-struct Typed<S>(S);
+/// Hides the types of `machine`, in the primary-backup model.
+pub(crate) fn erase_primary<S: PrimaryBackup>(machine: S) -> Box<dyn Machine> {
+    let copy = |machine: &S| -> Option<Box<dyn WorkingCopy>> { Some(Box::new(Copy(machine.clone()))) };
+    Box::new(Typed { machine, model: Model::PrimaryBackup, copy })
+}
+
+struct Typed<S> {
+    machine: S,
+    model: Model,
+    copy: fn(&S) -> Option<Box<dyn WorkingCopy>>,
+}
 
 impl<S: StateMachine> Machine for Typed<S> {
+    fn model(&self) -> Model {
+        self.model
+    }
+
     fn apply(&mut self, context: &Context, payload: &[u8], replies: &mut BytesMut) {
         match Bincode::decode::<S::Command>(payload) {
             Ok(command) => {
-                let reply = self.0.apply(context, command);
+                let reply = self.machine.apply(context, command);
                 let reply = Bincode::encode(&reply).unwrap_or_else(|e| {
                     panic!("the reply to command {} cannot be encoded: {e}", context.index())
                 });
@@ -55,17 +90,43 @@ impl<S: StateMachine> Machine for Typed<S> {
     }
 
     fn query(&self, query: &[u8]) -> Result<Vec<u8>, CodecError> {
-        let answer = self.0.query(Bincode::decode::<S::Query>(query)?);
+        let answer = self.machine.query(Bincode::decode::<S::Query>(query)?);
         Bincode::encode(&answer)
     }
 
     fn capture(&self) -> Capture {
-        let snapshot = self.0.snapshot();
+        let snapshot = self.machine.snapshot();
         Box::new(move |out| snapshot.write(out))
     }
 
     fn restore(&mut self, input: &mut dyn Read) -> io::Result<()> {
-        self.0.restore(S::Snapshot::read(input)?);
+        self.machine.restore(S::Snapshot::read(input)?);
         Ok(())
+    }
+
+    fn working_copy(&self) -> Option<Box<dyn WorkingCopy>> {
+        (self.copy)(&self.machine)
+    }
+}
+
+struct Copy<S>(S);
+
+impl<S: PrimaryBackup> WorkingCopy for Copy<S> {
+    fn execute(&mut self, context: &Context, request: &[u8]) -> Result<Vec<u8>, CodecError> {
+        let request = Bincode::decode::<S::Request>(request)?;
+        let command = self.0.execute(context, request);
+        let payload = Bincode::encode(&command)
+            .unwrap_or_else(|e| panic!("the command {} cannot be encoded: {e}", context.index()));
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            let bytes = payload.len();
+            return Err(CodecError(format!(
+                "its outcome has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are allowed"
+            )));
+        }
+        // What the replicas will apply is what these bytes say, which need not be all that the value held.
+        let command = Bincode::decode::<S::Command>(&payload)
+            .unwrap_or_else(|e| panic!("the command {} cannot be decoded again: {e}", context.index()));
+        self.0.apply(context, command);
+        Ok(payload)
     }
 }

@@ -12,24 +12,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::apply::{Replica, SnapshotPolicy};
-use crate::client::Client;
+use crate::client::{Client, ClientOptions, Core};
 use crate::error::{StartError, Stopped};
 use crate::formation::Formation;
 use crate::handler::Handler;
 use crate::identity::{GroupId, Identity, NodeId};
 use crate::log_store::LogStore;
-use crate::machine::erase;
 use crate::peers::Peers;
 use crate::propose::{Proposer, Tokens};
 use crate::queue::Queue;
 use crate::raft::{Consensus, ConsensusConfig};
 use crate::read::Reads;
 use crate::runtime::{self, Task};
+use crate::service::{Model, Service};
 use crate::snapshot::{Keeper, Receiving};
 use crate::snapshot_store::SnapshotStore;
-use crate::state_machine::StateMachine;
 use crate::stop::Stop;
-use crate::transport::{Endpoint, Status, Transport};
+use crate::transport::{Confirm, Endpoint, Status, Transport};
+use crate::working::Planner;
 
 /// What a node is made of.
 pub struct Parts {
@@ -63,6 +63,8 @@ pub struct Options {
     /// How long a follower waits for it at least; by chance up to twice as long. Must be longer than the heartbeat, and
     /// should be several times as long.
     pub election: Duration,
+    /// How the clients behave that [`Node::client`] gives.
+    pub client: ClientOptions,
 }
 
 impl Default for Options {
@@ -73,6 +75,7 @@ impl Default for Options {
             keep_records: 10_000,
             heartbeat: Duration::from_millis(100),
             election: Duration::from_millis(500),
+            client: ClientOptions::default(),
         }
     }
 }
@@ -101,27 +104,29 @@ struct Inner {
     peers: Arc<Peers>,
     consensus: Consensus,
     queue: Arc<Queue>,
+    client: Core,
     stop: Arc<Stop>,
     tasks: Mutex<Vec<Task>>,
     guard: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
-impl<S: StateMachine> Node<S> {
+impl<S: Service> Node<S> {
     /// Puts a node together and starts it. It takes no part in a cluster before [`Node::join`].
     ///
     /// Must be called within the runtime, and in the simulator within the node's own task: what it starts belongs there.
     ///
     /// # Errors
-    /// [`StartError::Config`] if identity, members and options do not fit together, [`StartError::Storage`] if log or
+    /// [`StartError::Config`] if identity, service, members and options do not fit together, [`StartError::Storage`] if log or
     /// snapshots cannot be read or contradict each other.
-    pub async fn open(machine: S, parts: Parts, options: Options) -> Result<Self, StartError> {
+    pub async fn open(service: S, parts: Parts, options: Options) -> Result<Self, StartError> {
         let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
-        check(&identity, &members)?;
+        check(&identity, S::MODEL, &members)?;
         let stop = Arc::new(Stop::default());
         let policy =
             SnapshotPolicy { records: options.snapshot_records.max(1), bytes: options.snapshot_bytes.max(1) };
-        let replica = Arc::new(Replica::new(identity.cluster, group, erase(machine), policy, stop.clone()));
-        let peers = Arc::new(Peers::new(transport, identity.cluster, group, identity.id, members));
+        let replica =
+            Arc::new(Replica::new(identity.cluster, group, service.erase().0, policy, stop.clone()));
+        let peers = Arc::new(Peers::new(transport, group, &identity, members));
         let config = ConsensusConfig { heartbeat: options.heartbeat, election: options.election };
         let consensus = Consensus::start(
             identity.cluster_name.clone(),
@@ -135,11 +140,15 @@ impl<S: StateMachine> Node<S> {
         .await?;
         let formation = Arc::new(Formation::new(identity.clone(), log.clone()));
         let queue = Arc::new(Queue::default());
-        let reads = Arc::new(Reads::default());
+        let reads = Arc::new(Reads::new(Confirm::Quorum));
+        let lease_reads = Arc::new(Reads::new(Confirm::Lease));
         let tokens = Tokens::new(&identity);
         let proposer = Proposer {
+            cluster: identity.cluster,
             group,
             consensus: consensus.clone(),
+            replica: replica.clone(),
+            planner: Planner::new(S::MODEL, stop.clone()),
             peers: peers.clone(),
             queue: queue.clone(),
             tokens,
@@ -150,11 +159,11 @@ impl<S: StateMachine> Node<S> {
             log: log.clone(),
             keep_records: options.keep_records,
         };
-        let tasks = vec![
+        let mut tasks = vec![
             runtime::spawn(proposer.run()),
             runtime::spawn(reads.clone().run(consensus.clone(), peers.clone())),
+            runtime::spawn(lease_reads.clone().run(consensus.clone(), peers.clone())),
             runtime::spawn(keeper.run()),
-            runtime::spawn(watch(consensus.clone(), log.clone(), stop.clone(), queue.clone())),
         ];
         let handler = Arc::new(Handler {
             identity,
@@ -166,11 +175,16 @@ impl<S: StateMachine> Node<S> {
             log,
             queue: queue.clone(),
             reads,
+            lease_reads,
             receiving: Arc::new(Receiving { snapshots, transfers: AtomicU64::new(0) }),
             stop: stop.clone(),
         });
+        let endpoint: Arc<dyn Endpoint> = handler.clone();
+        let client = Core::new(vec![endpoint], options.client);
+        let (log, closing) = (handler.log.clone(), client.clone());
+        tasks.push(runtime::spawn(watch(consensus.clone(), log, stop.clone(), queue.clone(), closing)));
         let (tasks, guard) = (Mutex::new(tasks), Mutex::new(Some(guard)));
-        let inner = Inner { handler, formation, peers, consensus, queue, stop, tasks, guard };
+        let inner = Inner { handler, formation, peers, consensus, queue, client, stop, tasks, guard };
         Ok(Node { inner: Arc::new(inner), types: PhantomData })
     }
 
@@ -192,9 +206,10 @@ impl<S: StateMachine> Node<S> {
         self.inner.handler.clone()
     }
 
-    /// A handle to propose and query through this node, in this process.
+    /// A handle to propose, query and follow the log through this node, in this process. All handles of a node are of one
+    /// session, and end with it.
     pub fn client(&self) -> Client<S> {
-        Client::local(self.inner.queue.clone(), self.inner.handler.clone())
+        Client::of(self.inner.client.clone())
     }
 
     /// Ends `task` when the node shuts down.
@@ -222,6 +237,7 @@ impl<S: StateMachine> Node<S> {
     pub async fn shutdown(&self) {
         self.inner.stop.set(Stopped::Shutdown);
         self.inner.queue.close("the node was shut down");
+        self.inner.client.close("the node was shut down");
         self.inner.consensus.shutdown().await;
         let tasks =
             std::mem::take(&mut *self.inner.tasks.lock().expect("no code panics while it holds this lock"));
@@ -236,7 +252,13 @@ impl<S: StateMachine> Node<S> {
     }
 }
 
-fn check(identity: &Identity, members: &BTreeMap<NodeId, String>) -> Result<(), StartError> {
+fn check(identity: &Identity, model: Model, members: &BTreeMap<NodeId, String>) -> Result<(), StartError> {
+    if identity.model != model {
+        return Err(StartError::Config(format!(
+            "the node's log is of the {} model, and the service was to run in the {model} model",
+            identity.model
+        )));
+    }
     if !members.contains_key(&identity.id.node) {
         return Err(StartError::Config(format!(
             "node {} is not among its own initial members: name it with its address",
@@ -251,7 +273,13 @@ fn check(identity: &Identity, members: &BTreeMap<NodeId, String>) -> Result<(), 
 
 /// Waits for consensus to stop, and finds out why; or for any other part to break, and stops consensus. A node that has
 /// stopped must not go on to lead: it would answer nobody, and keep the others from electing one that does.
-async fn watch(consensus: Consensus, log: Arc<dyn LogStore>, stop: Arc<Stop>, queue: Arc<Queue>) {
+async fn watch(
+    consensus: Consensus,
+    log: Arc<dyn LogStore>,
+    stop: Arc<Stop>,
+    queue: Arc<Queue>,
+    client: Core,
+) {
     let reason = tokio::select! {
         biased;
         reason = stop.wait() => reason,
@@ -267,6 +295,7 @@ async fn watch(consensus: Consensus, log: Arc<dyn LogStore>, stop: Arc<Stop>, qu
         }
     };
     queue.close("the node has stopped");
+    client.close("the node has stopped");
     if reason != Stopped::Shutdown {
         consensus.shutdown().await;
     }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::identity::{ClusterId, GroupId, NodeId, RaftId};
+use crate::identity::{ClusterId, GroupId, Identity, NodeId, RaftId};
+use crate::service::Model;
 use crate::transport::{Endpoint, Hello, Route, Transport};
 
 /// Finds the way to a node.
@@ -15,18 +16,19 @@ pub(crate) struct Peers {
     cluster: ClusterId,
     group: GroupId,
     local: RaftId,
+    model: Model,
     given: BTreeMap<NodeId, String>,
 }
 
 impl Peers {
     pub(crate) fn new(
         transport: Arc<dyn Transport>,
-        cluster: ClusterId,
         group: GroupId,
-        local: RaftId,
+        identity: &Identity,
         given: BTreeMap<NodeId, String>,
     ) -> Self {
-        Peers { transport, cluster, group, local, given }
+        let Identity { cluster, id, model, .. } = *identity;
+        Peers { transport, cluster, group, local: id, model, given }
     }
 
     /// This node.
@@ -41,7 +43,7 @@ impl Peers {
 
     /// How this node presents itself.
     pub(crate) fn hello(&self) -> Hello {
-        Hello { cluster: self.cluster, from: self.local }
+        Hello { cluster: self.cluster, from: self.local, model: self.model }
     }
 
     /// The members that this node was started with, and their addresses.

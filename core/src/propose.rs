@@ -4,30 +4,38 @@
 //! While this node leads, it works behind the fence ([`crate::fence`]):
 //!
 //! 1. draw a new token and propose the barrier;
-//! 2. when the barrier is *applied here*, begin: position 1, log time from the barrier's;
-//! 3. make one entry of whatever has gathered, give it the token and the next position, send it, go on;
+//! 2. when the barrier is *applied here*, begin with what was copied in that very call ([`Working`]);
+//! 3. make one entry of whatever has gathered and may enter, with the token and the next position, send it, go on;
 //! 4. at any failure, or when the leadership changes: drop all of that and start over with a new token.
 //!
 //! Sends are awaited one after the other and never cancelled, so that the order of positions is the order in the log. An entry
-//! that is committed but does not count had no effect and never will, so its commands are proposed again; so are those
-//! that consensus refused before it appended them. What was appended and lost sight of is unknown, and its callers are told.
+//! that is committed but does not count had no effect and never will; so it is with those that consensus refused before it
+//! appended them: their clients are told so, and propose again, in their order. What was appended and lost sight of is
+//! unknown, and they are told that. A command that has entered before is answered when everything that was under way before it
+//! has been applied, from the replies that the replica keeps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 
+use crate::apply::Replica;
 use crate::courier::{End, deliver};
 use crate::entry::{Entry, EntryKind};
 use crate::fence::{Fence, Token};
-use crate::identity::{GroupId, Identity, RaftId};
+use crate::identity::{ClusterId, GroupId, Identity, RaftId};
+use crate::outcome::{joined, not_committed, unknown};
 use crate::peers::Peers;
-use crate::queue::{Batch, Queue, unknown};
+use crate::queue::Queue;
 use crate::raft::{Applied, Consensus, Leadership, LeadershipWatch, ProposeFailure, Proposed};
+use crate::reply::split_replies;
 use crate::runtime;
-use crate::transport::{Outcome, ProposeOpen, Role};
+use crate::session::Kept;
+use crate::transport::{Outcome, Part, ProposeOpen, Role};
+use crate::working::{Decision, Plan, Planner, Working};
 
 /// How often to look for callers whose time has passed while nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
@@ -65,8 +73,11 @@ impl Tokens {
 }
 
 pub(crate) struct Proposer {
+    pub(crate) cluster: ClusterId,
     pub(crate) group: GroupId,
     pub(crate) consensus: Consensus,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) planner: Planner,
     pub(crate) peers: Arc<Peers>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) tokens: Tokens,
@@ -96,15 +107,14 @@ impl Proposer {
 
     /// Proposes as the leader of `term`, until that ends.
     async fn lead(&self, term: u64, watch: &mut LeadershipWatch) {
-        let Some((token, mut time)) = self.begin(term, watch).await else { return };
-        let mut position = 0;
+        let Some(mut working) = self.begin(term, watch).await else { return };
         let mut under_way = FuturesOrdered::new();
         loop {
             let free = under_way.len() < UNDER_WAY_MAX;
             tokio::select! {
                 biased;
-                Some((batch, outcome)) = under_way.next(), if !under_way.is_empty() => {
-                    if !settle(batch, outcome, &self.queue) {
+                Some((plan, outcome)) = under_way.next(), if !under_way.is_empty() => {
+                    if !settle(plan, outcome, &self.replica) {
                         break;
                     }
                 }
@@ -116,36 +126,40 @@ impl Proposer {
                 () = self.queue.wait(), if free => {
                     runtime::yield_now().await;
                     let Some(batch) = self.queue.take() else { continue };
-                    position += 1;
-                    time = runtime::unix_time().max(time);
-                    let entry = self.entry(&batch, Fence { token, position }, time);
-                    match self.consensus.propose(term, entry).await {
-                        Ok(proposed) => under_way.push_back(outcome_of(batch, proposed)),
-                        Err(_) => {
-                            // Consensus did not even receive it.
-                            self.queue.put_back(batch);
-                            break;
-                        }
+                    let now = runtime::unix_time();
+                    let Some((moved, mut plan)) = self.planner.plan(working, batch, now).await else { break };
+                    working = moved;
+                    match plan.entry.take() {
+                        None => under_way.push_back(outcome_of(plan, None)),
+                        Some(entry) => match self.consensus.propose(term, entry).await {
+                            Ok(proposed) => under_way.push_back(outcome_of(plan, Some(proposed))),
+                            Err(_) => {
+                                // Consensus did not even receive it.
+                                plan.batch.finish(not_committed("consensus has stopped on this node"));
+                                break;
+                            }
+                        },
                     }
                 }
                 () = runtime::sleep(TICK), if !free => self.queue.expire(),
             }
         }
         if !under_way.is_empty() {
-            let queue = self.queue.clone();
+            let replica = self.replica.clone();
             runtime::spawn(async move {
-                while let Some((batch, outcome)) = under_way.next().await {
-                    settle(batch, outcome, &queue);
+                while let Some((plan, outcome)) = under_way.next().await {
+                    settle(plan, outcome, &replica);
                 }
             });
         }
     }
 
     /// Proposes a barrier and waits until it is applied here. `None` if the leadership of `term` ended first.
-    async fn begin(&self, term: u64, watch: &mut LeadershipWatch) -> Option<(Token, u64)> {
+    async fn begin(&self, term: u64, watch: &mut LeadershipWatch) -> Option<Working> {
         loop {
             let token = self.tokens.draw();
-            let mut entry = Entry::new(EntryKind::Barrier, bytes::Bytes::new());
+            self.replica.await_barrier(token);
+            let mut entry = Entry::new(EntryKind::Barrier, Bytes::new());
             entry.header.group = self.group;
             entry.header.time = runtime::unix_time();
             entry.header.fence = Fence { token, position: 0 };
@@ -164,7 +178,16 @@ impl Proposer {
                 }
             };
             match outcome {
-                Ok(applied) => return Some((token, applied.time)),
+                Ok(_) => {
+                    let beginning = self.replica.take_beginning()?;
+                    return Some(Working::new(
+                        self.cluster,
+                        self.group,
+                        self.replica.model(),
+                        term,
+                        beginning,
+                    ));
+                }
                 Err(ProposeFailure::NotYet) => runtime::sleep(PAUSE).await,
                 Err(_) => {
                     // The leadership has ended or is about to: let that news arrive.
@@ -173,16 +196,6 @@ impl Proposer {
                 }
             }
         }
-    }
-
-    fn entry(&self, batch: &Batch, fence: Fence, time: u64) -> Entry {
-        let mut entry = Entry::new(EntryKind::Commands, batch.run.clone());
-        entry.header.group = self.group;
-        entry.header.codec = batch.codec;
-        entry.header.record_count = batch.count;
-        entry.header.time = time;
-        entry.header.fence = fence;
-        entry
     }
 
     /// Sends proposals to the leader, until another one leads.
@@ -221,33 +234,64 @@ fn leads(now: Leadership, term: u64) -> bool {
     now.role == Role::Leader && now.term == term
 }
 
-async fn outcome_of(batch: Batch, proposed: Proposed) -> (Batch, Result<Applied, ProposeFailure>) {
-    (batch, proposed.outcome().await)
+/// What became of a plan's entry; `None` if it has none.
+async fn outcome_of(
+    plan: Plan,
+    proposed: Option<Proposed>,
+) -> (Plan, Option<Result<Applied, ProposeFailure>>) {
+    let outcome = match proposed {
+        Some(proposed) => Some(proposed.outcome().await),
+        None => None,
+    };
+    (plan, outcome)
 }
 
-/// Tells the callers of a batch what became of it, or puts it back. `false` if the leader must begin anew.
-fn settle(batch: Batch, outcome: Result<Applied, ProposeFailure>, queue: &Queue) -> bool {
-    match outcome {
-        Ok(Applied { first_index: Some(first_index), replies, .. }) => {
-            batch.finish(Outcome::Committed { first_index, replies });
-            true
+/// Tells the callers of a batch what became of it. `false` if the leader must begin anew.
+fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica: &Replica) -> bool {
+    let applied = match outcome {
+        None => None,
+        Some(Ok(applied)) if applied.first_index.is_some() => Some(applied),
+        Some(Ok(_)) => {
+            let reason = "the leader changed, and the command had no effect";
+            plan.batch.finish(not_committed(reason));
+            return false;
         }
-        // Committed outside the fence: without effect, for ever.
-        Ok(Applied { first_index: None, .. }) => {
-            queue.put_back(batch);
-            false
+        Some(Err(ProposeFailure::Refused(_) | ProposeFailure::NotYet)) => {
+            plan.batch.finish(not_committed("the node does not lead any more"));
+            return false;
         }
-        Err(ProposeFailure::Refused(_) | ProposeFailure::NotYet) => {
-            queue.put_back(batch);
-            false
+        Some(Err(ProposeFailure::Discarded(reason))) => {
+            plan.batch.finish(unknown(reason));
+            return false;
         }
-        Err(ProposeFailure::Discarded(reason)) => {
-            batch.finish(unknown(reason));
-            false
+        Some(Err(ProposeFailure::Stopped)) => {
+            plan.batch.finish(unknown("the node stopped while the command was under way"));
+            return false;
         }
-        Err(ProposeFailure::Stopped) => {
-            batch.finish(unknown("the node stopped while the command was under way"));
-            false
+    };
+    let (mut next, mut replies) =
+        applied.map_or((0, Bytes::new()), |applied| (applied.first_index.unwrap_or(0), applied.replies));
+    let parts = plan.decisions.into_iter().map(|decision| match decision {
+        Decision::Enter(count) => {
+            let first_index = next;
+            next += u64::from(count);
+            let outcome = match split_replies(&mut replies, count) {
+                Some(replies) => Outcome::Committed { first_index, replies },
+                None => unknown("the replies to the command did not arrive whole"),
+            };
+            Part { count, outcome }
         }
-    }
+        Decision::Known(number) => {
+            let outcome = match replica.kept(number) {
+                Kept::Reply(first_index, replies) => Outcome::Committed { first_index, replies },
+                Kept::Index(index) => Outcome::ReplyGone { index },
+                // It is not applied yet, or by now it is settled or expired: whoever asks again is told which.
+                Kept::Nothing => unknown("what became of the command before is not known yet"),
+            };
+            Part { count: 1, outcome }
+        }
+        Decision::Told(outcome) => Part { count: 1, outcome },
+    });
+    plan.batch.finish(joined(parts.collect()));
+    true
 }

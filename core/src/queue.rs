@@ -1,23 +1,22 @@
-//! Proposals that wait for their turn, and the batches that are made of them.
+//! A node's proposals that wait for their turn, and the batches that are made of them.
 //!
 //! Nothing here waits for a timer: whoever carries proposals on yields once, then takes everything that has gathered while
 //! the last batch was under way. A queue is bounded in bytes and in proposals; beyond that it refuses at once, so that
 //! overload is answered quickly instead of growing.
 //!
-//! A proposal is in one of three states, and each change is one atomic step: *queued*, *taken* (someone may be proposing
-//! it), *abandoned* (its caller gave up while it was queued, so it is certainly not committed and is never taken).
+//! A proposal leaves the queue once: taken, or refused because its time has passed or the node has stopped. What is taken and fails
+//! is not put back, since it would then stand behind what came later: its client sends it again, in order.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 
-use crate::reply::split_replies;
+use crate::outcome::{Pieces, not_committed, unknown};
 use crate::runtime::Instant;
-use crate::transport::{Outcome, ProposeReply};
+use crate::transport::{Outcome, ProposalKind, ProposeReply};
 
 /// How many bytes of records may wait.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -28,65 +27,50 @@ const QUEUE_PROPOSALS_MAX: usize = 1 << 17;
 /// How many bytes of records make a full batch. A single larger proposal is a batch of its own.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
-const QUEUED: u8 = 0;
-const TAKEN: u8 = 1;
-const ABANDONED: u8 = 2;
-
-/// Shared by a proposal and its caller.
-#[derive(Debug, Default)]
-pub(crate) struct Ticket(AtomicU8);
-
-impl Ticket {
-    /// The caller gives up. `true` if the proposal was still queued: it is then certainly not committed.
-    pub(crate) fn abandon(&self) -> bool {
-        self.step(QUEUED, ABANDONED) || self.0.load(Ordering::SeqCst) == ABANDONED
-    }
-
-    fn step(&self, from: u8, to: u8) -> bool {
-        self.0.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-}
-
-/// Whom to tell what became of a proposal.
-#[derive(Debug)]
-pub(crate) enum Done {
-    /// A caller in this process.
-    Caller(oneshot::Sender<Outcome>),
-    /// A stream from elsewhere.
-    Stream { id: u64, replies: mpsc::UnboundedSender<ProposeReply> },
-}
-
 /// Records that go together, from one sender.
 #[derive(Debug)]
 pub(crate) struct Proposal {
+    pub(crate) kind: ProposalKind,
     pub(crate) run: Bytes,
     pub(crate) count: u32,
     pub(crate) codec: u8,
     pub(crate) deadline: Instant,
-    pub(crate) ticket: Arc<Ticket>,
-    pub(crate) done: Done,
+    pub(crate) sender: Sender,
 }
 
 impl Proposal {
-    /// Tells its sender. An error means that nobody waits any more.
-    pub(crate) fn finish(self, outcome: Outcome) {
-        match self.done {
-            Done::Caller(caller) => {
-                let _ = caller.send(outcome);
-            }
-            Done::Stream { id, replies } => {
-                let _ = replies.send(ProposeReply { id, outcome });
-            }
+    /// Tells its sender.
+    pub(crate) fn finish(mut self, outcome: Outcome) {
+        self.sender.tell(outcome);
+    }
+}
+
+/// Who sent a proposal. Whatever becomes of the proposal, it is told once: if nobody else has told it by the time that it is
+/// dropped, as when a node's tasks are ended, that nobody knows.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    /// By which its stream names the proposal.
+    id: u64,
+    replies: Option<mpsc::UnboundedSender<ProposeReply>>,
+}
+
+impl Sender {
+    pub(crate) fn new(id: u64, replies: mpsc::UnboundedSender<ProposeReply>) -> Self {
+        Sender { id, replies: Some(replies) }
+    }
+
+    fn tell(&mut self, outcome: Outcome) {
+        if let Some(replies) = self.replies.take() {
+            // An error means that nobody waits any more.
+            let _ = replies.send(ProposeReply { id: self.id, outcome });
         }
     }
 }
 
-pub(crate) fn not_committed(reason: impl Into<String>) -> Outcome {
-    Outcome::NotCommitted { reason: reason.into(), retry: true, leader: None }
-}
-
-pub(crate) fn unknown(reason: impl Into<String>) -> Outcome {
-    Outcome::Unknown { reason: reason.into() }
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.tell(unknown("the node stopped while the command was under way"));
+    }
 }
 
 /// Proposals in the order in which they came.
@@ -129,28 +113,6 @@ impl Queue {
         proposal.finish(not_committed(refusal));
     }
 
-    /// Puts back what was certainly not committed, to be tried again before what has come since.
-    pub(crate) fn put_back(&self, batch: Batch) {
-        let mut refused = Vec::new();
-        {
-            let mut state = self.state();
-            for proposal in batch.proposals.into_iter().rev() {
-                // Its caller may have given up in the meantime with "unknown", which this no longer contradicts.
-                proposal.ticket.step(TAKEN, QUEUED);
-                if state.closed.is_some() {
-                    refused.push(proposal);
-                } else {
-                    state.bytes += proposal.run.len();
-                    state.proposals.push_front(proposal);
-                }
-            }
-        }
-        self.arrived.notify_one();
-        for proposal in refused {
-            proposal.finish(not_committed("the node has stopped"));
-        }
-    }
-
     /// Waits until something is queued.
     pub(crate) async fn wait(&self) {
         while self.state().proposals.is_empty() {
@@ -168,7 +130,9 @@ impl Queue {
             let mut state = self.state();
             while let Some(next) = state.proposals.front() {
                 let fits = taken.first().is_none_or(|first| {
-                    bytes + next.run.len() <= BATCH_BYTES_MAX && first.codec == next.codec
+                    bytes + next.run.len() <= BATCH_BYTES_MAX
+                        && first.codec == next.codec
+                        && first.kind == next.kind
                 });
                 if !fits {
                     break;
@@ -177,7 +141,7 @@ impl Queue {
                 state.bytes -= proposal.run.len();
                 if proposal.deadline <= now {
                     expired.push(proposal);
-                } else if proposal.ticket.step(QUEUED, TAKEN) {
+                } else {
                     bytes += proposal.run.len();
                     taken.push(proposal);
                 }
@@ -234,12 +198,14 @@ pub(crate) struct Batch {
     pub(crate) count: u32,
     /// What encoded them.
     pub(crate) codec: u8,
+    /// What they are.
+    pub(crate) kind: ProposalKind,
 }
 
 impl Batch {
     fn new(proposals: Vec<Proposal>) -> Option<Batch> {
         let first = proposals.first()?;
-        let codec = first.codec;
+        let (codec, kind) = (first.codec, first.kind);
         let count = proposals.iter().map(|p| p.count).sum();
         let run = if proposals.len() == 1 {
             first.run.clone()
@@ -250,7 +216,7 @@ impl Batch {
             }
             run.freeze()
         };
-        Some(Batch { proposals, run, count, codec })
+        Some(Batch { proposals, run, count, codec, kind })
     }
 
     /// How long its first caller will still wait.
@@ -267,19 +233,9 @@ impl Batch {
 
     /// Tells every sender its part of the outcome.
     pub(crate) fn finish(self, outcome: Outcome) {
-        let Outcome::Committed { mut first_index, mut replies } = outcome else {
-            for proposal in self.proposals {
-                proposal.finish(outcome.clone());
-            }
-            return;
-        };
+        let mut pieces = Pieces::new(outcome, self.count);
         for proposal in self.proposals {
-            let count = proposal.count;
-            let outcome = match split_replies(&mut replies, count) {
-                Some(replies) => Outcome::Committed { first_index, replies },
-                None => unknown("the replies to the command did not arrive whole"),
-            };
-            first_index += u64::from(count);
+            let outcome = pieces.take(proposal.count);
             proposal.finish(outcome);
         }
     }
@@ -288,29 +244,31 @@ impl Batch {
 #[cfg(all(test, not(madsim)))]
 mod tests {
     use super::*;
-    use crate::record::push_record;
+    use crate::record::{Number, push_record};
     use crate::reply::push_reply;
-    use futures_util::FutureExt;
+    use crate::transport::Part;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn proposal(payload: &[u8], patience: Duration) -> (Proposal, oneshot::Receiver<Outcome>) {
+    type Replies = mpsc::UnboundedReceiver<ProposeReply>;
+
+    fn proposal(payload: &[u8], patience: Duration) -> (Proposal, Replies) {
         let mut run = BytesMut::new();
-        push_record(&mut run, 0, 0, payload);
-        let (done, outcome) = oneshot::channel();
+        push_record(&mut run, Number::NONE, payload);
+        let (replies, outcomes) = mpsc::unbounded_channel();
         let proposal = Proposal {
+            kind: ProposalKind::Commands,
             run: run.freeze(),
             count: 1,
             codec: 1,
             deadline: Instant::now() + patience,
-            ticket: Arc::default(),
-            done: Done::Caller(done),
+            sender: Sender::new(7, replies),
         };
-        (proposal, outcome)
+        (proposal, outcomes)
     }
 
-    fn outcome(receiver: oneshot::Receiver<Outcome>) -> Option<Outcome> {
-        receiver.now_or_never().map(Result::unwrap)
+    fn outcome(mut replies: Replies) -> Option<Outcome> {
+        replies.try_recv().ok().map(|reply| reply.outcome)
     }
 
     #[test]
@@ -334,38 +292,36 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_gives_up_in_time_is_certain_and_its_command_is_never_taken() {
+    fn an_outcome_in_parts_is_told_to_whom_each_part_belongs() {
         let queue = Queue::default();
-        let (a, _at_a) = proposal(b"a", MINUTE);
-        let ticket = a.ticket.clone();
+        let (mut a, at_a) = proposal(b"a", MINUTE);
+        a.count = 2;
+        let (b, at_b) = proposal(b"b", MINUTE);
         queue.push(a);
-        assert!(ticket.abandon());
-        assert!(queue.take().is_none());
+        queue.push(b);
+        let mut replies = BytesMut::new();
+        push_reply(&mut replies, Ok(b"second"));
+        push_reply(&mut replies, Ok(b"third"));
+        let gone = Part { count: 1, outcome: Outcome::ReplyGone { index: 3 } };
+        let new =
+            Part { count: 2, outcome: Outcome::Committed { first_index: 9, replies: replies.freeze() } };
+        queue.take().unwrap().finish(Outcome::Parts(vec![gone.clone(), new]));
+        let Some(Outcome::Parts(parts)) = outcome(at_a) else { panic!("not in parts") };
+        assert_eq!(parts[0], gone);
+        assert!(matches!(parts[1], Part { count: 1, outcome: Outcome::Committed { first_index: 9, .. } }));
+        let Some(Outcome::Committed { first_index: 10, replies }) = outcome(at_b) else { panic!("no reply") };
+        assert_eq!(&replies[5..], b"third");
     }
 
     #[test]
-    fn a_caller_that_gives_up_too_late_is_not_certain() {
+    fn openings_and_commands_do_not_share_a_batch() {
         let queue = Queue::default();
-        let (a, _at_a) = proposal(b"a", MINUTE);
-        let ticket = a.ticket.clone();
-        queue.push(a);
-        let _batch = queue.take().unwrap();
-        assert!(!ticket.abandon());
-    }
-
-    #[test]
-    fn what_is_put_back_goes_before_what_came_since() {
-        let queue = Queue::default();
-        for payload in [b"a", b"b"] {
-            queue.push(proposal(payload, MINUTE).0);
-        }
-        let batch = queue.take().unwrap();
-        let run = batch.run.clone();
-        queue.push(proposal(b"c", MINUTE).0);
-        queue.put_back(batch);
-        let again = queue.take().unwrap();
-        assert_eq!(again.count, 3);
-        assert_eq!(again.run[..run.len()], run[..]);
+        queue.push(proposal(b"a", MINUTE).0);
+        let (mut opening, _at_opening) = proposal(b"o", MINUTE);
+        opening.kind = ProposalKind::Openings;
+        queue.push(opening);
+        assert_eq!(queue.take().unwrap().kind, ProposalKind::Commands);
+        assert_eq!(queue.take().unwrap().kind, ProposalKind::Openings);
     }
 
     #[test]
@@ -379,6 +335,15 @@ mod tests {
         queue.push(b);
         queue.expire();
         assert!(matches!(outcome(at_b), Some(Outcome::NotCommitted { .. })));
+    }
+
+    #[test]
+    fn whoever_sent_what_is_dropped_unanswered_is_told_that_nobody_knows() {
+        let queue = Queue::default();
+        let (a, at_a) = proposal(b"a", MINUTE);
+        queue.push(a);
+        drop(queue.take());
+        assert!(matches!(outcome(at_a), Some(Outcome::Unknown { .. })));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A read that arrives now may be answered from any state that includes everything committed now. The leader knows how far
 //! that is once a quorum has confirmed that it still leads; a follower asks it. One round serves every read that was there
 //! before it began; what comes meanwhile is the next round. Then each read waits until its own replica has come that far.
+//!
+//! Reads by lease go the same way, in rounds of their own, in which the leader asks no quorum but trusts that no other can have
+//! been elected yet (section 6.4.1).
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::peers::Peers;
 use crate::raft::Consensus;
 use crate::runtime::{self, Instant};
-use crate::transport::Role;
+use crate::transport::{Confirm, Role};
 
 /// How long one round may take before it is begun anew.
 const ROUND: Duration = Duration::from_millis(500);
@@ -21,8 +24,9 @@ const ROUND: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads that wait for a round.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reads {
+    confirm: Confirm,
     waiting: Mutex<Vec<Waiting>>,
     arrived: Notify,
 }
@@ -34,6 +38,10 @@ struct Waiting {
 }
 
 impl Reads {
+    pub(crate) fn new(confirm: Confirm) -> Self {
+        Reads { confirm, waiting: Mutex::default(), arrived: Notify::new() }
+    }
+
     /// The number of an entry that includes everything acknowledged before this call.
     pub(crate) async fn number(&self, deadline: Instant) -> Result<u64, String> {
         let (found, number) = oneshot::channel();
@@ -56,10 +64,11 @@ impl Reads {
             runtime::yield_now().await;
             let mut round = self.take();
             while !round.is_empty() {
-                let result = match runtime::timeout(ROUND, read_number(&consensus, &peers)).await {
-                    Ok(result) => result,
-                    Err(_) => Err("no majority of the members answers".to_owned()),
-                };
+                let result =
+                    match runtime::timeout(ROUND, read_number(&consensus, &peers, self.confirm)).await {
+                        Ok(result) => result,
+                        Err(_) => Err("no majority of the members answers".to_owned()),
+                    };
                 match result {
                     Ok(number) => {
                         for read in round.drain(..) {
@@ -84,16 +93,16 @@ impl Reads {
     }
 }
 
-async fn read_number(consensus: &Consensus, peers: &Peers) -> Result<u64, String> {
+async fn read_number(consensus: &Consensus, peers: &Peers, confirm: Confirm) -> Result<u64, String> {
     let now = consensus.leadership();
     if now.role == Role::Leader {
-        return consensus.read_number().await;
+        return consensus.read_number(confirm).await;
     }
     let leader = now.leader.filter(|leader| *leader != peers.local()).ok_or("no leader is known")?;
     let membership = consensus.membership();
     let recorded =
         membership.members.get(&leader).ok_or("the leader is not a member that this node knows")?;
     let endpoint = peers.endpoint(&peers.address(leader.node, recorded));
-    let answer = endpoint.read_index(peers.route(leader)).await.map_err(|e| e.to_string())?;
+    let answer = endpoint.read_index(peers.route(leader), confirm).await.map_err(|e| e.to_string())?;
     Ok(answer.number)
 }

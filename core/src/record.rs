@@ -6,7 +6,8 @@
 //! | offset | bytes | field |
 //! |---:|---:|---|
 //! | 0 | 8 | session; 0 for none |
-//! | 8 | 8 | sequence within the session; 0 without one |
+//! | 8 | 6 | sequence within the session, from 1; 0 without one |
+//! | 14 | 2 | window: how many sequences before this one its client may still ask for; 0 without a session |
 //! | 16 | 4 | length of the payload |
 //! | 20 | … | payload, in the entry's codec |
 
@@ -19,13 +20,42 @@ pub const RECORD_HEADER_BYTES: usize = 20;
 /// The largest payload of one record, 16 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 16 << 20;
 
+/// The highest sequence: 48 bits, a million commands a second for nine years.
+pub const SEQUENCE_MAX: u64 = (1 << 48) - 1;
+
+/// Which command of which session a record is; see [`crate::session`]. All 0 for a record without one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number {
+    /// The session that sent it; 0 for none.
+    pub session: u64,
+    /// Its sequence within the session, from 1; 0 without one.
+    pub sequence: u64,
+    /// How many sequences before this one its client may still ask for. What lies before that is settled.
+    pub window: u16,
+}
+
+impl Number {
+    /// No session.
+    pub const NONE: Number = Number { session: 0, sequence: 0, window: 0 };
+
+    /// The lowest sequence that its client may still ask for.
+    pub fn lowest(&self) -> u64 {
+        self.sequence - u64::from(self.window)
+    }
+
+    fn is_sound(&self) -> bool {
+        match self.session {
+            0 => *self == Number::NONE,
+            _ => u64::from(self.window) < self.sequence && self.sequence <= SEQUENCE_MAX,
+        }
+    }
+}
+
 /// One command as the log holds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The session that sent it; 0 for none.
-    pub session: u64,
-    /// Its sequence within the session.
-    pub sequence: u64,
+    /// Which command of which session it is.
+    pub number: Number,
     /// The encoded command.
     pub payload: Bytes,
 }
@@ -59,13 +89,19 @@ pub enum RecordError {
         /// How many there are.
         found: u32,
     },
-    /// A session is named, but sessions do not exist yet.
-    #[error("record {record} names session {session}; sessions are not supported by this version")]
-    Session {
+    /// Session, sequence and window do not go together.
+    #[error(
+        "record {record} of session {session} has sequence {sequence} and window {window}, which do not go together"
+    )]
+    Number {
         /// Which record of the run, from 0.
         record: u32,
         /// The session that it names.
         session: u64,
+        /// The sequence that it claims.
+        sequence: u64,
+        /// The window that it claims.
+        window: u16,
     },
 }
 
@@ -73,15 +109,18 @@ pub enum RecordError {
 ///
 /// # Panics
 /// If the payload is larger than [`PAYLOAD_BYTES_MAX`]; callers check first, where they can still say so to someone.
-pub fn push_record(run: &mut BytesMut, session: u64, sequence: u64, payload: &[u8]) {
+/// If the sequence is above [`SEQUENCE_MAX`].
+pub fn push_record(run: &mut BytesMut, number: Number, payload: &[u8]) {
     assert!(
         payload.len() <= PAYLOAD_BYTES_MAX,
         "a payload of {} bytes exceeds the limit of {PAYLOAD_BYTES_MAX}",
         payload.len()
     );
+    let Number { session, sequence, window } = number;
+    assert!(sequence <= SEQUENCE_MAX, "a sequence of {sequence} exceeds the limit of {SEQUENCE_MAX}");
     run.reserve(RECORD_HEADER_BYTES + payload.len());
     run.put_u64_le(session);
-    run.put_u64_le(sequence);
+    run.put_u64_le(sequence | u64::from(window) << 48);
     run.put_u32_le(payload.len() as u32);
     run.put_slice(payload);
 }
@@ -114,6 +153,7 @@ impl Iterator for Records {
         }
         let session = self.rest.get_u64_le();
         let sequence = self.rest.get_u64_le();
+        let number = Number { session, sequence: sequence & SEQUENCE_MAX, window: (sequence >> 48) as u16 };
         let bytes = self.rest.get_u32_le() as usize;
         if bytes > PAYLOAD_BYTES_MAX {
             self.rest.clear();
@@ -124,17 +164,18 @@ impl Iterator for Records {
             self.rest.clear();
             return Some(Err(RecordError::Short { record, missing }));
         }
-        Some(Ok(Record { session, sequence, payload: self.rest.split_to(bytes) }))
+        Some(Ok(Record { number, payload: self.rest.split_to(bytes) }))
     }
 }
 
-/// Checks a run that came from outside: well formed, exactly `expected` records, no sessions.
+/// Checks a run that came from outside: well formed, exactly `expected` records, each with a number that can be.
 pub fn check_run(run: &Bytes, expected: u32) -> Result<(), RecordError> {
     let mut found = 0;
     for record in records(run.clone()) {
         let record = record?;
-        if record.session != 0 || record.sequence != 0 {
-            return Err(RecordError::Session { record: found, session: record.session });
+        let Number { session, sequence, window } = record.number;
+        if !record.number.is_sound() {
+            return Err(RecordError::Number { record: found, session, sequence, window });
         }
         found += 1;
     }

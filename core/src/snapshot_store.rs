@@ -1,6 +1,6 @@
 //! The seam to snapshot files: what the machinery asks of whoever keeps them.
 //!
-//! A snapshot file is a [`SnapshotMeta`] and what the user's state machine wrote. Files are immutable once finished.
+//! A snapshot file is a [`SnapshotMeta`] and then, as far as the meta says, the sessions, and what the user's state machine wrote. Files are immutable once finished.
 //! They travel between nodes as the raw bytes of the file, so that a transfer can resume and is verified as a whole
 //! before it replaces anything.
 //!
@@ -12,9 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::codec::{self, Bincode, Codec, CodecError};
 use crate::entry::EntryId;
 use crate::fence::Numbering;
 use crate::identity::{ClusterId, GroupId, Membership};
+use crate::session::SessionTable;
 
 /// All that is needed, beside the user's state, to go on from a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,12 +33,72 @@ pub struct SnapshotMeta {
     pub membership_at: Option<(u64, u64)>,
     /// The members.
     pub membership: Membership,
+    /// How many bytes of sessions stand before the user's state; 0 if there never was a session.
+    pub sessions_bytes: u64,
+}
+
+/// [`SnapshotMeta`] as it is written where there are no sessions, and was before they existed.
+#[derive(Serialize, Deserialize)]
+struct WithoutSessions {
+    cluster: ClusterId,
+    group: GroupId,
+    last: (u64, u64),
+    numbering: Numbering,
+    membership_at: Option<(u64, u64)>,
+    membership: Membership,
 }
 
 impl SnapshotMeta {
+    /// Its bytes, in bincode 2. The last field is left out if it is 0.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        let SnapshotMeta { cluster, group, last, numbering, membership_at, .. } = *self;
+        let membership = self.membership.clone();
+        let mut bytes =
+            Bincode::encode(&WithoutSessions { cluster, group, last, numbering, membership_at, membership })?;
+        if self.sessions_bytes > 0 {
+            bytes.extend(Bincode::encode(&self.sessions_bytes)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Reads what [`SnapshotMeta::encode`] gave.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        if let Ok(meta) = Bincode::decode::<SnapshotMeta>(bytes) {
+            return Ok(meta);
+        }
+        let WithoutSessions { cluster, group, last, numbering, membership_at, membership } =
+            Bincode::decode(bytes)?;
+        Ok(SnapshotMeta { cluster, group, last, numbering, membership_at, membership, sessions_bytes: 0 })
+    }
+
     /// The last entry applied.
     pub fn last_entry(&self) -> EntryId {
         EntryId::new(self.last.0, self.last.1)
+    }
+}
+
+/// The sessions as a snapshot holds them before the user's state.
+pub(crate) fn encode_sessions(table: &SessionTable) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if !table.is_untouched() {
+        codec::write_to(table, &mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// Reads the sessions of a snapshot; `input` then stands before the user's state.
+pub(crate) fn read_sessions(meta: &SnapshotMeta, input: &mut dyn Read) -> io::Result<SessionTable> {
+    if meta.sessions_bytes == 0 {
+        return Ok(SessionTable::default());
+    }
+    let mut input = input.take(meta.sessions_bytes);
+    let table = codec::read_from(&mut input)?;
+    match input.limit() {
+        0 => Ok(table),
+        left => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{left} bytes are left over after the snapshot's sessions"),
+        )),
     }
 }
 
@@ -96,6 +158,6 @@ pub trait SnapshotFile: Send + Sync + 'static {
     /// Up to `bytes` raw bytes from `offset`; fewer only at the end.
     fn read_raw(&self, offset: u64, bytes: usize) -> io::Result<Bytes>;
 
-    /// What the user's state machine wrote. Fails with `InvalidData` at the first byte that does not verify.
+    /// What was written: the sessions and what the user's state machine wrote. Fails with `InvalidData` at the first byte that does not verify.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
 }

@@ -22,7 +22,9 @@
 //! checksum 5a1b0c2d
 //! ```
 //!
-//! `cluster`, `incarnation` and `checksum` are hexadecimal; the checksum is CRC-32C of all lines before it.
+//! `cluster`, `incarnation` and `checksum` are hexadecimal; the checksum is CRC-32C of all lines before it. If the log is that of a
+//! service in the primary-backup model, a line `model primary-backup` stands behind `incarnation`. A directory without that line is
+//! one of the state machine model, since those were there before there was another.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 use lovebird_core::error::StartError;
 use lovebird_core::identity::{ClusterId, Identity, NodeId, RaftId};
+use lovebird_core::service::Model;
 
 use crate::disk::{Disk, DiskLock, read_exact_at};
 use crate::log::Missing;
@@ -50,6 +53,9 @@ const OURS: [&str; 6] = [IDENTITY, IDENTITY_NEW, IDENTITY_REMOVED, LOCK, "log", 
 /// An identity file is a few lines; whatever is longer is none.
 const IDENTITY_BYTES_MAX: u64 = 64 << 10;
 
+/// Said of an identity that cannot be read, as the end of a sentence about the directory.
+const DAMAGED: &str = "has a damaged identity file: restore it, or replace this member";
+
 /// Whose directory it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expected {
@@ -59,6 +65,8 @@ pub struct Expected {
     pub node: NodeId,
     /// The members that the cluster begins with.
     pub initial_members: BTreeSet<NodeId>,
+    /// In which model the service runs.
+    pub model: Model,
 }
 
 /// A directory that is locked and is whose it should be.
@@ -109,6 +117,7 @@ impl DataDirectory {
                 cluster_name: expected.cluster_name.clone(),
                 initial_members: expected.initial_members.clone(),
                 id: RaftId::new(expected.node, incarnation),
+                model: expected.model,
                 starts: 0,
             };
             write(&*disk, path, &identity).map_err(StartError::Storage)?;
@@ -234,6 +243,16 @@ fn check(path: &Path, found: &Identity, expected: &Expected, cluster: ClusterId)
             ),
         ));
     }
+    if found.model != expected.model {
+        return Err(foreign(
+            path,
+            format!(
+                "holds the log of a service in the {} model, and was to be opened in the {} model: start it in the model that it \
+                 was made for, or choose another directory",
+                found.model, expected.model
+            ),
+        ));
+    }
     Ok(())
 }
 
@@ -259,8 +278,13 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Identity, StartError> {
 
 fn encode(identity: &Identity) -> String {
     let members: Vec<String> = identity.initial_members.iter().map(NodeId::to_string).collect();
+    let model = match identity.model {
+        // So that such a directory has the bytes that it had before there was another model.
+        Model::StateMachine => String::new(),
+        Model::PrimaryBackup => format!("model {}\n", identity.model),
+    };
     let mut text = format!(
-        "{TITLE}\nformat {FORMAT}\ncluster {}\nname {}\nmembers {}\nnode {}\nincarnation {:016x}\nstarts {}\n",
+        "{TITLE}\nformat {FORMAT}\ncluster {}\nname {}\nmembers {}\nnode {}\nincarnation {:016x}\n{model}starts {}\n",
         identity.cluster,
         identity.cluster_name,
         members.join(" "),
@@ -275,29 +299,23 @@ fn encode(identity: &Identity) -> String {
 
 /// Reads an identity; an error is the end of a sentence about the directory.
 fn decode(text: &str) -> Result<Identity, String> {
-    const DAMAGED: &str = "has a damaged identity file: restore it, or replace this member";
-    let mut lines = text.lines();
+    let lines = &mut text.lines().peekable();
     if lines.next() != Some(TITLE) {
         return Err("has an identity file that is none of a node's: choose another directory".to_owned());
     }
-    let mut field = |name: &str| {
-        lines
-            .next()
-            .and_then(|line| line.strip_prefix(name)?.strip_prefix(' '))
-            .ok_or_else(|| DAMAGED.to_owned())
-    };
-    let format: u32 = field("format")?.parse().map_err(|_| DAMAGED)?;
+    let format: u32 = field(lines, "format")?.parse().map_err(|_| DAMAGED)?;
     if format != FORMAT {
         return Err(format!("has format {format}; this build knows {FORMAT}: upgrade this node"));
     }
     let covered = text.rfind("checksum ").ok_or(DAMAGED)?;
-    let cluster = u64::from_str_radix(field("cluster")?, 16).map_err(|_| DAMAGED)?;
-    let cluster_name = field("name")?.to_owned();
-    let initial_members: Result<_, _> = field("members")?.split(' ').map(str::parse).collect();
-    let node = field("node")?.parse().map_err(|_| DAMAGED)?;
-    let incarnation = u64::from_str_radix(field("incarnation")?, 16).map_err(|_| DAMAGED)?;
-    let starts = field("starts")?.parse().map_err(|_| DAMAGED)?;
-    let checksum = u32::from_str_radix(field("checksum")?, 16).map_err(|_| DAMAGED)?;
+    let cluster = u64::from_str_radix(field(lines, "cluster")?, 16).map_err(|_| DAMAGED)?;
+    let cluster_name = field(lines, "name")?.to_owned();
+    let initial_members: Result<_, _> = field(lines, "members")?.split(' ').map(str::parse).collect();
+    let node = field(lines, "node")?.parse().map_err(|_| DAMAGED)?;
+    let incarnation = u64::from_str_radix(field(lines, "incarnation")?, 16).map_err(|_| DAMAGED)?;
+    let model = lines.next_if(|line| line.starts_with("model ")).map(|line| &line["model ".len()..]);
+    let starts = field(lines, "starts")?.parse().map_err(|_| DAMAGED)?;
+    let checksum = u32::from_str_radix(field(lines, "checksum")?, 16).map_err(|_| DAMAGED)?;
     if crc32c::crc32c(&text.as_bytes()[..covered]) != checksum {
         return Err(DAMAGED.to_owned());
     }
@@ -306,7 +324,23 @@ fn decode(text: &str) -> Result<Identity, String> {
         cluster_name,
         initial_members: initial_members.map_err(|_| DAMAGED)?,
         id: RaftId::new(node, incarnation),
+        // Behind the checksum, so that damage is not taken for what a later version wrote.
+        model: model.map_or(Ok(Model::StateMachine), model_of)?,
         starts,
+    })
+}
+
+/// What stands behind `name` in the next line.
+fn field<'a>(lines: &mut impl Iterator<Item = &'a str>, name: &str) -> Result<&'a str, String> {
+    let line = lines.next();
+    line.and_then(|line| line.strip_prefix(name)?.strip_prefix(' ')).ok_or_else(|| DAMAGED.to_owned())
+}
+
+/// The model of that name.
+fn model_of(name: &str) -> Result<Model, String> {
+    let mut known = [Model::StateMachine, Model::PrimaryBackup].into_iter();
+    known.find(|model| model.to_string() == name).ok_or_else(|| {
+        format!("holds the log of a service in the {name} model, which this build does not know: upgrade this node")
     })
 }
 
@@ -316,7 +350,12 @@ mod tests {
     use crate::disk::MemoryDisk;
 
     fn expected() -> Expected {
-        Expected { cluster_name: "doves".to_owned(), node: 2, initial_members: BTreeSet::from([1, 2, 3]) }
+        Expected {
+            cluster_name: "doves".to_owned(),
+            node: 2,
+            initial_members: BTreeSet::from([1, 2, 3]),
+            model: Model::StateMachine,
+        }
     }
 
     fn open(disk: &MemoryDisk, expected: &Expected, incarnation: u64) -> Result<DataDirectory, StartError> {
@@ -355,10 +394,16 @@ mod tests {
         let other_name = Expected { cluster_name: "hawks".to_owned(), ..expected() };
         let other_node = Expected { node: 3, ..expected() };
         let other_members = Expected { initial_members: BTreeSet::from([2, 3]), ..expected() };
+        let other_model = Expected { model: Model::PrimaryBackup, ..expected() };
         for (other, words) in [
             (other_name, "\"doves\", not to \"hawks\""),
             (other_node, "node 2, not to node 3"),
             (other_members, "{1, 2, 3}, not {2, 3}"),
+            (
+                other_model,
+                "the data directory data holds the log of a service in the state-machine model, and was to be opened in the \
+                 primary-backup model: start it in the model that it was made for, or choose another directory",
+            ),
         ] {
             let error = open(&disk, &other, 8).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
@@ -417,20 +462,83 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_identity_is_refused() {
-        let text = encode(&Identity {
+    fn a_directory_stays_in_the_model_that_it_was_made_for() {
+        let disk = MemoryDisk::new();
+        let primary = Expected { model: Model::PrimaryBackup, ..expected() };
+        open(&disk, &primary, 7).unwrap().count_start().unwrap();
+        disk.crash();
+        let error = open(&disk, &expected(), 8).unwrap_err().to_string();
+        assert!(
+            error.contains("in the primary-backup model, and was to be opened in the state-machine"),
+            "{error}"
+        );
+        let directory = open(&disk, &primary, 8).unwrap();
+        assert_eq!((directory.identity().model, directory.identity().starts), (Model::PrimaryBackup, 1));
+    }
+
+    fn identity(model: Model) -> Identity {
+        Identity {
             cluster: ClusterId(1),
             cluster_name: "doves".to_owned(),
             initial_members: BTreeSet::from([1, 2]),
             id: RaftId::new(1, 9),
+            model,
             starts: 1,
-        });
-        assert_eq!(decode(&text).unwrap().starts, 1);
-        for at in 0..text.len() - 1 {
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            let damaged = String::from_utf8_lossy(&bytes).into_owned();
-            assert!(decode(&damaged).is_err(), "a flip of byte {at} goes unnoticed:\n{damaged}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_identity_is_refused() {
+        for model in [Model::StateMachine, Model::PrimaryBackup] {
+            let text = encode(&identity(model));
+            assert_eq!(decode(&text).unwrap(), identity(model));
+            for at in 0..text.len() - 1 {
+                let mut bytes = text.clone().into_bytes();
+                bytes[at] ^= 1;
+                let damaged = String::from_utf8_lossy(&bytes).into_owned();
+                assert!(decode(&damaged).is_err(), "a flip of byte {at} goes unnoticed:\n{damaged}");
+            }
+        }
+    }
+
+    /// The identity of the primary-backup model with other lines, and a checksum that is right.
+    fn altered(from: &str, to: &str) -> String {
+        let text = encode(&identity(Model::PrimaryBackup)).replace(from, to);
+        let covered = &text[..text.rfind("checksum").unwrap()];
+        format!("{covered}checksum {:08x}\n", crc32c::crc32c(covered.as_bytes()))
+    }
+
+    #[test]
+    fn the_line_of_the_model_is_there_in_the_primary_backup_model_alone() {
+        let text = encode(&identity(Model::StateMachine));
+        assert_eq!(
+            altered("model primary-backup\n", ""),
+            text,
+            "a directory of the state machine model has changed"
+        );
+        let line = "incarnation 0000000000000009\nmodel primary-backup\nstarts 1\n";
+        assert!(encode(&identity(Model::PrimaryBackup)).contains(line));
+    }
+
+    #[test]
+    fn a_model_that_is_not_known_is_told_from_damage() {
+        let later = altered("primary-backup", "chain");
+        assert!(
+            decode(&later)
+                .unwrap_err()
+                .contains("in the chain model, which this build does not know: upgrade")
+        );
+        let flipped = later.replace("chain", "chair");
+        assert!(decode(&flipped).unwrap_err().contains("damaged"), "what does not verify says nothing");
+        for (from, to) in [
+            ("model primary-backup", "model"),
+            ("model primary-backup\n", "model primary-backup\nmodel primary-backup\n"),
+            (
+                "incarnation 0000000000000009\nmodel primary-backup",
+                "model primary-backup\nincarnation 0000000000000009",
+            ),
+        ] {
+            assert!(decode(&altered(from, to)).unwrap_err().contains("damaged"), "{to}");
         }
     }
 }

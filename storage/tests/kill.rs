@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::identity::RaftId;
 use lovebird_core::log_store::{LogStore, Vote};
-use lovebird_core::record::push_record;
+use lovebird_core::record::{Number, push_record};
 use lovebird_storage::{Log, LogOptions, RealDisk};
 
 /// Names the log's directory to the process that is to be killed.
@@ -24,7 +24,7 @@ fn open(dir: &Path) -> Log {
 
 fn entry(number: u64) -> Entry {
     let mut run = BytesMut::new();
-    push_record(&mut run, 0, 0, &vec![number as u8; (number % 700) as usize]);
+    push_record(&mut run, Number::NONE, &vec![number as u8; (number % 700) as usize]);
     let mut entry = Entry::new(EntryKind::Barrier, Bytes::new());
     if number > 0 {
         entry = Entry::new(EntryKind::Commands, run.freeze());

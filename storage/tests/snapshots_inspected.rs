@@ -30,6 +30,7 @@ fn take(store: &dyn SnapshotStore, group: u32, number: u64) {
         numbering: Numbering::default(),
         membership_at: None,
         membership: Membership::default(),
+        sessions_bytes: 0,
     };
     let mut writer = store.create(&meta).unwrap();
     writer.write_all(&[7; 10_000]).unwrap();

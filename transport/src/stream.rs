@@ -157,7 +157,7 @@ pub(crate) fn check_reply(reply: &impl Message) -> Result<(), String> {
 mod tests {
     use futures_util::FutureExt;
     use lovebird_core::identity::GroupId;
-    use lovebird_core::transport::{ProposeOpen, ProposeRequest};
+    use lovebird_core::transport::{ProposalKind, ProposeOpen, ProposeRequest};
 
     use super::*;
     use crate::limits::MESSAGE_BYTES_MAX;
@@ -166,7 +166,8 @@ mod tests {
     type Requests = BoxStream<'static, ProposeRequest>;
 
     fn request(id: u64, bytes: usize) -> ProposeRequest {
-        ProposeRequest { id, timeout_ms: 1, codec: 1, count: 1, run: vec![0; bytes].into() }
+        let run = vec![0; bytes].into();
+        ProposeRequest { id, kind: ProposalKind::Commands, timeout_ms: 1, codec: 1, count: 1, run }
     }
 
     fn open(group: GroupId) -> proto::ProposeMessage {

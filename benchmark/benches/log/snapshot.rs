@@ -103,6 +103,7 @@ fn write(snapshots: &dyn SnapshotStore, number: u64, content: &[u8], bytes: u64)
         numbering: Numbering::default(),
         membership_at: None,
         membership: Membership::default(),
+        sessions_bytes: 0,
     };
     let begun = Instant::now();
     let mut writer = snapshots.create(&meta)?;

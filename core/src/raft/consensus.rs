@@ -36,8 +36,8 @@ use crate::peers::Peers;
 use crate::runtime;
 use crate::snapshot_store::SnapshotStore;
 use crate::transport::{
-    AppendReply, AppendRequest, Replies, Role, TransferRequest, TransportError, TransportResult, VoteReply,
-    VoteRequest,
+    AppendReply, AppendRequest, Confirm, Replies, Role, TransferRequest, TransportError, TransportResult,
+    VoteReply, VoteRequest,
 };
 
 /// How consensus keeps time.
@@ -230,9 +230,13 @@ impl Consensus {
         }
     }
 
-    /// Asks a quorum whether this node still leads: the number of the entry at which a linearizable read may be answered.
-    pub(crate) async fn read_number(&self) -> Result<u64, String> {
-        match self.raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+    /// Makes sure that this node still leads: the number of the entry at which a linearizable read may be answered.
+    pub(crate) async fn read_number(&self, confirm: Confirm) -> Result<u64, String> {
+        let policy = match confirm {
+            Confirm::Quorum => ReadPolicy::ReadIndex,
+            Confirm::Lease => ReadPolicy::LeaseRead,
+        };
+        match self.raft.get_read_log_id(policy).await {
             Ok((read, _)) => Ok(read.index()),
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
                 Err("this node does not lead".to_owned())

@@ -13,7 +13,8 @@ use crate::apply::Replica;
 use crate::log_store::LogStore;
 use crate::machine::Capture;
 use crate::runtime;
-use crate::snapshot_store::{SnapshotFile, SnapshotMeta, SnapshotStore};
+use crate::session::SessionTable;
+use crate::snapshot_store::{SnapshotFile, SnapshotMeta, SnapshotStore, encode_sessions};
 
 /// How many entries are applied in one visit to the replica's thread.
 const ENTRIES_AT_A_TIME: usize = 64;
@@ -103,7 +104,7 @@ pub(crate) fn to_raft_snapshot(snapshot: SnapshotHandle) -> SnapshotOf<Types, Sn
 }
 
 /// What capturing gave: nothing before anything was applied.
-type Captured = io::Result<Option<(SnapshotMeta, Capture)>>;
+type Captured = io::Result<Option<(SnapshotMeta, SessionTable, Capture)>>;
 
 /// Writes one captured state, in the background.
 pub(crate) struct SnapshotBuilder {
@@ -119,12 +120,15 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
     async fn build_snapshot(&mut self) -> Result<SnapshotOf<Types, SnapshotHandle>, io::Error> {
         let captured = self.captured.get_mut().ok().and_then(Option::take);
         let captured = captured.unwrap_or_else(|| Err(io::Error::other("the snapshot was already built")))?;
-        let Some((meta, write)) = captured else {
+        let Some((mut meta, sessions, write)) = captured else {
             return Err(io::Error::other("nothing has been applied yet that a snapshot could hold"));
         };
         let snapshots = self.snapshots.clone();
         let file = runtime::blocking(move || {
+            let sessions = encode_sessions(&sessions)?;
+            meta.sessions_bytes = sessions.len() as u64;
             let mut writer = snapshots.create(&meta)?;
+            writer.write_all(&sessions)?;
             write(&mut writer)?;
             writer.finish()
         })

@@ -131,12 +131,10 @@ impl RaftEntry for LogEntry {
 /// What became of an entry when it was applied.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Applied {
-    /// The log index of its first record, if it counted.
+    /// If it counted, the log index of its first record or, if it opens sessions, of the record that comes next.
     pub(crate) first_index: Option<u64>,
-    /// One reply a record.
+    /// One reply a record, or an opening.
     pub(crate) replies: Bytes,
-    /// Log time after it.
-    pub(crate) time: u64,
 }
 
 /// The membership that an entry holds.

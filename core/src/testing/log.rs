@@ -155,6 +155,7 @@ impl RaftSnapshotBuilder<Types> for SuiteBuilder {
                     numbering: Numbering::default(),
                     membership_at: None,
                     membership: Membership::default(),
+                    sessions_bytes: 0,
                 })),
             }),
         }

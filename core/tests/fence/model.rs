@@ -130,7 +130,7 @@ fn header_of(entry: &Entry) -> Header {
         Content::Blank => (EntryKind::Blank, 0, 0, 0),
         Content::Barrier { token } => (EntryKind::Barrier, token, 0, 0),
         Content::Command { token, position, command, .. } => {
-            (EntryKind::Commands, token, position, records_of(command))
+            (kind_of(command), token, position, records_of(command))
         }
     };
     let node = u64::from(token > 0);
@@ -152,14 +152,26 @@ fn header_of(entry: &Entry) -> Header {
     }
 }
 
-/// Batches of different sizes, so that counting entries in place of records would show.
+/// Every kind of entry that a leader proposes. The fence is the same for all of them.
+fn kind_of(command: u8) -> EntryKind {
+    match command % 3 {
+        0 => EntryKind::Outcomes,
+        1 => EntryKind::Commands,
+        _ => EntryKind::Sessions,
+    }
+}
+
+/// Batches of different sizes, so that counting entries in place of records would show. Openings of sessions are no records.
 fn records_of(command: u8) -> u32 {
-    1 + u32::from(command % 2)
+    match kind_of(command) {
+        EntryKind::Sessions => 0,
+        _ => 1 + u32::from(command % 2),
+    }
 }
 
 fn counted(before: Numbering, entry: &Entry, variant: Variant) -> (Numbering, Option<u64>) {
     let mut header = header_of(entry);
-    if header.kind == EntryKind::Commands {
+    if matches!(entry.content, Content::Command { .. }) {
         match variant {
             Variant::TokenUnchecked => header.fence.token = before.token,
             Variant::PositionUnchecked => header.fence.position = before.position + 1,
@@ -177,14 +189,23 @@ fn read(log: &[Entry], variant: Variant) -> Result<History, String> {
     let mut records = 0;
     let mut names = Vec::new();
     for entry in log {
-        let (after, first) = counted(numbering, entry, variant);
+        let before = numbering;
+        let (after, first) = counted(before, entry, variant);
         numbering = after;
-        let Some(first) = first else { continue };
         let Content::Command { token, position, command, on, on_term } = entry.content else {
-            return Err(format!("{entry:?} holds no records, and counts"));
+            if let Some(first) = first {
+                return Err(format!("{entry:?} holds no records, and counts from {first}"));
+            }
+            continue;
         };
-        if first != records + 1 {
-            return Err(format!("{entry:?} counts from {first} behind {records} records"));
+        // Whatever counts moves the position, also what takes no log index.
+        let counts = after.position != before.position;
+        let due = (counts && records_of(command) > 0).then_some(records + 1);
+        if first != due {
+            return Err(format!("{entry:?} counts from {first:?} behind {records} records"));
+        }
+        if !counts {
+            continue;
         }
         records += u64::from(records_of(command));
         if numbering.last_index != records {

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::fence::{Fence, Numbering, Token, count};
 use lovebird_core::log_store::{LogState, LogStore, Vote};
-use lovebird_core::record::push_record;
+use lovebird_core::record::{Number, push_record};
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,7 +52,7 @@ impl Model {
         }
     }
 
-    /// An entry that follows: a blank, a barrier, or a batch that stands in its leader's order or does not.
+    /// An entry that follows: a blank, a barrier, or a batch of any kind that stands in its leader's order or does not.
     pub fn next(&self, term: u64, kind: u8, bytes: usize) -> Entry {
         let token = Token { node: 1, incarnation: 7, counter: term };
         let position = self.end().position;
@@ -60,14 +60,24 @@ impl Model {
             0 => (EntryKind::Blank, 0),
             1 | 2 => (EntryKind::Barrier, 0),
             3 => (EntryKind::Commands, position + 2),
+            6 => (EntryKind::Outcomes, position + 1),
+            7 => (EntryKind::Sessions, position + 1),
             _ => (EntryKind::Commands, position + 1),
         };
         let number = self.last().map_or(0, |last| last.number + 1);
         let mut run = BytesMut::new();
-        if kind == EntryKind::Commands {
-            push_record(&mut run, 0, 0, &vec![number as u8; bytes]);
+        match kind {
+            EntryKind::Commands | EntryKind::Sessions => {
+                push_record(&mut run, Number::NONE, &vec![number as u8; bytes]);
+            }
+            EntryKind::Outcomes => {
+                let of_session = Number { session: term, sequence: number + 1, window: number.min(1) as u16 };
+                push_record(&mut run, of_session, &vec![number as u8; bytes]);
+            }
+            EntryKind::Blank | EntryKind::Membership | EntryKind::Barrier => {}
         }
-        let records = u32::from(kind == EntryKind::Commands);
+        // Openings of sessions are no records.
+        let records = u32::from(matches!(kind, EntryKind::Commands | EntryKind::Outcomes));
         let mut entry = Entry::new(kind, Bytes::from(run));
         (entry.header.term, entry.header.number, entry.header.record_count) = (term, number, records);
         if kind != EntryKind::Blank {

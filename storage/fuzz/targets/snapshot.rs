@@ -7,7 +7,6 @@ use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::fence::Numbering;
 use lovebird_core::identity::{ClusterId, Membership};
 use lovebird_core::snapshot_store::{SnapshotFile, SnapshotId, SnapshotMeta};
@@ -48,13 +47,21 @@ pub fn run(input: &[u8]) {
 fn meta(file: &[u8]) -> Option<SnapshotMeta> {
     let bytes = file.get(16..)?;
     let length = u32_at(file, 12) as usize;
-    Bincode::decode(bytes.get(..length)?).ok()
+    SnapshotMeta::decode(bytes.get(..length)?).ok()
 }
 
 /// A name for a file that says nothing.
 fn nothing() -> SnapshotMeta {
     let (numbering, membership) = (Numbering::default(), Membership::default());
-    SnapshotMeta { cluster: ClusterId(0), group: 0, last: (0, 0), numbering, membership_at: None, membership }
+    SnapshotMeta {
+        cluster: ClusterId(0),
+        group: 0,
+        last: (0, 0),
+        numbering,
+        membership_at: None,
+        membership,
+        sessions_bytes: 0,
+    }
 }
 
 fn disk() -> Arc<Frugal> {

@@ -5,10 +5,10 @@ use std::sync::{Arc, mpsc};
 
 use bytes::{Bytes, BytesMut};
 use lovebird_core::entry::{Entry, EntryId, EntryKind};
-use lovebird_core::fence::{Fence, Numbering, Token};
+use lovebird_core::fence::{Fence, Numbering, Token, count};
 use lovebird_core::identity::RaftId;
 use lovebird_core::log_store::{Completion, LogStore, Vote};
-use lovebird_core::record::push_record;
+use lovebird_core::record::{Number, push_record};
 
 use super::Open;
 
@@ -25,6 +25,8 @@ pub(super) const TESTS: &[Test] = &[
     purge_beyond_the_end_goes_on_behind_it,
     votes_and_commit_points_are_kept,
     reads_stop_at_their_bound,
+    openings_of_sessions_count_and_take_no_log_index,
+    numbering_is_what_counting_gives_wherever_one_looks,
 ];
 
 const TOKEN: Token = Token { node: 1, incarnation: 2, counter: 3 };
@@ -42,13 +44,35 @@ fn entry(kind: EntryKind, term: u64, number: u64) -> Entry {
 fn commands(term: u64, number: u64, position: u64, records: u32) -> Entry {
     let mut run = BytesMut::new();
     for _ in 0..records {
-        push_record(&mut run, 0, 0, &number.to_le_bytes());
+        push_record(&mut run, Number::NONE, &number.to_le_bytes());
     }
-    let mut entry = Entry::new(EntryKind::Commands, run.freeze());
-    entry.header.term = term;
-    entry.header.number = number;
-    entry.header.record_count = records;
+    batch(EntryKind::Commands, run, (term, number, position), records)
+}
+
+/// Commands of the other model, each of a session.
+fn outcomes(term: u64, number: u64, position: u64, records: u32) -> Entry {
+    let mut run = BytesMut::new();
+    for record in 0..records {
+        let sequence = number * 10 + u64::from(record) + 1;
+        push_record(&mut run, Number { session: 3, sequence, window: record as u16 }, &number.to_le_bytes());
+    }
+    batch(EntryKind::Outcomes, run, (term, number, position), records)
+}
+
+/// Openings of sessions, which no count of records counts.
+fn sessions(term: u64, number: u64, position: u64) -> Entry {
+    let mut run = BytesMut::new();
+    push_record(&mut run, Number::NONE, b"two openings, whatever");
+    push_record(&mut run, Number::NONE, b"they look like");
+    batch(EntryKind::Sessions, run, (term, number, position), 0)
+}
+
+fn batch(kind: EntryKind, run: BytesMut, place: (u64, u64, u64), records: u32) -> Entry {
+    let mut entry = Entry::new(kind, run.freeze());
+    let (term, number, position) = place;
+    (entry.header.term, entry.header.number, entry.header.record_count) = (term, number, records);
     entry.header.fence = Fence { token: TOKEN, position };
+    entry.header.time = number * 10;
     entry
 }
 
@@ -243,4 +267,95 @@ fn reads_stop_at_their_bound(mut open: Open<dyn LogStore>) {
     if let Some(cached) = log.read_cached(2..8, size + 1) {
         assert_eq!(cached.len(), 2);
     }
+}
+
+fn openings_of_sessions_count_and_take_no_log_index(mut open: Open<dyn LogStore>) {
+    let log = open();
+    append(&*log, vec![entry(EntryKind::Barrier, 1, 0), commands(1, 1, 1, 3), sessions(1, 2, 2)]);
+    append(&*log, vec![sessions(1, 3, 3), outcomes(1, 4, 4, 2), sessions(1, 5, 7), commands(1, 6, 5, 1)]);
+    append(&*log, vec![sessions(1, 7, 6)]);
+    let mut wrong = sessions(1, 8, 7);
+    wrong.header.first_index = 7;
+    refused(&*log, vec![wrong], "an entry of openings that has a log index");
+    let log = reopen(&mut open, log);
+    let first: Vec<u64> = read(&*log).iter().map(|entry| entry.header.first_index).collect();
+    assert_eq!(first, [0, 1, 0, 0, 4, 0, 6, 0]);
+    let found = |log: &dyn LogStore| -> Vec<_> { (0..8).map(|index| log.find(index)).collect() };
+    assert_eq!(found(&*log), [None, Some(1), Some(1), Some(1), Some(4), Some(4), Some(6), None]);
+    let behind =
+        |position, last_index, time| Some(Numbering { token: TOKEN, term: 1, position, last_index, time });
+    assert_eq!(log.numbering_at(3), behind(3, 3, 30), "openings move position and log time, and no more");
+    assert_eq!(log.numbering_at(5), behind(4, 5, 40), "openings out of their leader's order do nothing");
+    assert_eq!(log.numbering_at(7), behind(6, 6, 70));
+
+    log.truncate_after(Some(EntryId::new(1, 3))).expect("truncate behind openings");
+    assert_eq!((log.state().last_index, log.find(4), log.numbering_at(4)), (3, None, None));
+    let log = reopen(&mut open, log);
+    assert_eq!(log.numbering_at(3), behind(3, 3, 30));
+    append(&*log, vec![outcomes(1, 4, 4, 1), sessions(1, 5, 5)]);
+    log.truncate_after(Some(EntryId::new(1, 4))).expect("truncate openings");
+    append(&*log, vec![commands(1, 5, 5, 2)]);
+    assert_eq!(found(&*log), [None, Some(1), Some(1), Some(1), Some(4), Some(5), Some(5), None]);
+
+    log.purge(EntryId::new(1, 3)).expect("purge up to openings");
+    let log = reopen(&mut open, log);
+    assert_eq!((log.state().first_index, log.state().last_index), (4, 6));
+    assert_eq!(log.numbering_at(3), behind(3, 3, 30), "the purge point");
+    assert_eq!(found(&*log), [None, None, None, None, Some(4), Some(5), Some(5), None]);
+    log.purge(EntryId::new(1, 5)).expect("purge all");
+    append(&*log, vec![sessions(1, 6, 6), outcomes(1, 7, 7, 1)]);
+    assert_eq!((log.numbering_at(6), log.find(7)), (behind(6, 6, 60), Some(7)));
+    reopen(&mut open, log);
+}
+
+/// Every kind of entry, so many of them that an engine that has a short way to keep numberings takes it.
+fn numbering_is_what_counting_gives_wherever_one_looks(mut open: Open<dyn LogStore>) {
+    let log = open();
+    let mut entries = vec![entry(EntryKind::Barrier, 1, 0)];
+    let mut position = 0;
+    for number in 1..400 {
+        let next = position + 1;
+        let one = match number % 9 {
+            0 | 5 => commands(1, number, next, (number % 3) as u32 + 1),
+            1 | 2 | 7 => sessions(1, number, next),
+            3 | 6 => outcomes(1, number, next, (number % 4) as u32 + 1),
+            4 => sessions(1, number, next + 1),
+            _ => entry(EntryKind::Blank, 1, number),
+        };
+        // Those in their leader's order count.
+        position = position.max(if one.header.fence.position == next { next } else { 0 });
+        entries.push(one);
+    }
+    entries.chunks(7).for_each(|part| append(&*log, part.to_vec()));
+    counts(&*log, 399);
+    let log = reopen(&mut open, log);
+    counts(&*log, 399);
+    // Openings are the last that is left, then the first that is cut, then the purge point.
+    log.truncate_after(Some(EntryId::new(1, 371))).expect("truncate");
+    counts(&*log, 371);
+    log.truncate_after(Some(EntryId::new(1, 369))).expect("truncate");
+    let log = reopen(&mut open, log);
+    counts(&*log, 369);
+    let numbering = log.numbering_at(200);
+    log.purge(EntryId::new(1, 200)).expect("purge");
+    let log = reopen(&mut open, log);
+    assert_eq!(log.numbering_at(200), numbering);
+    counts(&*log, 369);
+}
+
+/// The log says of each entry that it holds, up to `last`, what counting gives, and finds each record.
+fn counts(log: &dyn LogStore, last: u64) {
+    let purged = log.state().purged.map(|id| log.numbering_at(id.number).expect("the purge point"));
+    let mut numbering = purged.unwrap_or_default();
+    let entries = read(log);
+    assert_eq!(entries.last().map(|entry| entry.header.number), Some(last));
+    for entry in entries {
+        let (number, before) = (entry.header.number, numbering.last_index);
+        numbering = count(numbering, &entry.header).0;
+        assert_eq!(log.numbering_at(number), Some(numbering), "behind {entry}");
+        for log_index in before + 1..=numbering.last_index {
+            assert_eq!(log.find(log_index), Some(number), "log index {log_index}");
+        }
+    }
+    assert_eq!((log.state().last_index, log.find(numbering.last_index + 1)), (numbering.last_index, None));
 }

@@ -19,6 +19,7 @@ pub(super) const TESTS: &[Test] = &[
     file_stays_readable_when_newer_ones_have_replaced_it,
 ];
 
+/// Of every other one the first byte is one of sessions, whatever the content is.
 fn meta(number: u64) -> SnapshotMeta {
     let member = RaftId::new(4, 77);
     SnapshotMeta {
@@ -31,6 +32,7 @@ fn meta(number: u64) -> SnapshotMeta {
             voters: vec![BTreeSet::from([member])],
             members: BTreeMap::from([(member, "127.0.0.1:1".to_owned())]),
         },
+        sessions_bytes: number % 2,
     }
 }
 

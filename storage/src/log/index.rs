@@ -8,7 +8,8 @@
 //!
 //! - the first entry of an anchor: its length in bytes;
 //! - others: the bytes between the end of the entry before and this one; its length; 0 if it does not change the numbering,
-//!   else the number of its records and 1 more; and in the second case by how much log time moves.
+//!   else by how much it moves the last log index, and 1 more (an entry may count without records that do, as openings of
+//!   sessions do); and in the second case by how much log time moves.
 //!
 //! A run is kept as it is written: the footer of a sealed segment ([`super::footer`]) holds the same bytes, so that opening
 //! takes it over as a whole.
@@ -202,8 +203,8 @@ impl Run {
     }
 }
 
-/// What a row says of an entry's effect: the number of records and 1 more, or 0 for none, and how log time moves. None if
-/// a row cannot say it.
+/// What a row says of an entry's effect: how far the last log index moves and 1 more, or 0 for none, and how log time moves.
+/// None if a row cannot say it.
 fn change(before: Option<Numbering>, after: Option<Numbering>) -> Option<(u64, u64)> {
     if before == after {
         return Some((0, 0));
@@ -482,9 +483,10 @@ mod tests {
                 let token = Token { counter: before.token.counter + 1, ..before.token };
                 Numbering { token, term: before.term + 1, position: 0, ..before }
             }
+            // Up to 125 like openings of sessions, which count without records.
             _ => Numbering {
                 position: before.position + 1,
-                last_index: before.last_index + u64::from(effect) - 110,
+                last_index: before.last_index + u64::from(effect.saturating_sub(125)),
                 time: before.time + u64::from(effect) * 1_000_003,
                 ..before
             },

@@ -231,6 +231,9 @@ fn get_vote(bytes: &mut Bytes) -> Option<Vote> {
 
 /// The numbering after one more entry, and the log index of its first record if its records count.
 ///
+/// An entry without records needs no log index, so it may come while the numbering is unknown, which it then stays: openings of
+/// sessions too, though they may count.
+///
 /// # Errors
 /// A sentence, if the entry brings records while the numbering is unknown, or a log index other than its own.
 pub(super) fn number(
@@ -249,12 +252,13 @@ pub(super) fn number(
     };
     let (after, first) = lovebird_core::fence::count(before, header);
     if header.first_index != 0 && header.first_index != first.unwrap_or(0) {
+        let why = if after == before { "it does not count" } else { "no record of it does" };
         return Err(format!(
             "entry {}:{} says that its first record has log index {}, counting gives {}",
             header.term,
             header.number,
             header.first_index,
-            first.map_or("none, since it does not count".to_owned(), |first| first.to_string())
+            first.map_or(format!("none, since {why}"), |first| first.to_string())
         ));
     }
     Ok((Some(after), first))

@@ -9,7 +9,7 @@
 //! | 0 | 8 | magic, `LBIRDSNP` |
 //! | 8 | 4 | version, 1 or 2 |
 //! | 12 | 4 | length of the meta |
-//! | 16 | … | meta: [`SnapshotMeta`] in bincode 2 standard |
+//! | 16 | … | meta: [`SnapshotMeta`] in bincode 2 standard, without its last field if that is 0 |
 //! | … | 4 | CRC-32C of all before it |
 //!
 //! *Chunks*, each of at most [`CHUNK_BYTES`] of content; all but the last are full, and there may be none
@@ -48,7 +48,6 @@
 use std::io;
 
 use bytes::{Buf, BufMut};
-use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::snapshot_store::SnapshotMeta;
 
 use super::compression::Compression;
@@ -106,7 +105,7 @@ impl Version {
 
 /// The bytes before the first chunk.
 pub(super) fn encode_header(version: Version, meta: &SnapshotMeta) -> io::Result<Vec<u8>> {
-    let meta = Bincode::encode(meta).map_err(io::Error::other)?;
+    let meta = meta.encode().map_err(io::Error::other)?;
     if meta.len() > META_BYTES_MAX {
         // Whoever opens the file would refuse it.
         let text = format!("the meta of a snapshot has {} bytes; at most {META_BYTES_MAX}", meta.len());
@@ -156,7 +155,8 @@ impl Header {
             return Err(invalid("its header does not match its checksum".to_owned()));
         }
         let version = Version::from_number(version)?;
-        let meta = Bincode::decode(&covered[HEADER_FIXED_BYTES..]).map_err(|e| invalid(e.to_string()))?;
+        let meta =
+            SnapshotMeta::decode(&covered[HEADER_FIXED_BYTES..]).map_err(|e| invalid(e.to_string()))?;
         Ok(Header { version, meta, bytes: bytes as u64, crc: crc32c::crc32c(&header) })
     }
 }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use lovebird_core::log_store::LogStore;
 use lovebird_storage::disk::Call;
 use lovebird_storage::log::OpenError;
-use lovebird_storage::log::inspect::{Change, Report, Seal, SegmentView, Segments, Verdict, verify};
+use lovebird_storage::log::inspect::{
+    Change, EntryView, Report, Seal, SegmentView, Segments, Verdict, verify,
+};
 use lovebird_storage::{Disk, MemoryDisk};
 
 use crate::meddled::{Meddled, Moment};
@@ -77,6 +79,26 @@ fn good_log_is_told_as_it_tells_itself() {
         );
         assert_eq!((view.torn_bytes, &view.problems[..]), (0, &[][..]));
     }
+}
+
+#[test]
+fn outcomes_have_records_and_openings_of_sessions_have_none() {
+    let disk = MemoryDisk::new();
+    let entries = vec![barrier(1, 0), sessions(1, 1, 1, 9), outcomes(1, 2, 2, 3, 5), sessions(1, 3, 3, 9)];
+    open(&disk).group(0).append(entries, ignore()).unwrap();
+    let views = walk(&disk);
+    assert_eq!(look(&disk).verdict, Verdict::Good);
+    assert_eq!(indexes(&views), [1, 2, 3]);
+    let mut operations = views[0].frames.iter().flat_map(|frame| frame.operations());
+    let Change::Append(entries) = operations.next().unwrap().unwrap().change else {
+        panic!("nothing was appended")
+    };
+    let numbers = |view: &EntryView| -> Vec<_> {
+        let numbers = view.records().map(|record| record.unwrap().record.number);
+        numbers.map(|number| (number.session, number.sequence, number.window)).collect()
+    };
+    assert_eq!(numbers(&entries[1]), []);
+    assert_eq!(numbers(&entries[2]), [(5, 202, 1), (5, 203, 1), (5, 204, 1)]);
 }
 
 #[test]

@@ -298,14 +298,17 @@ impl Test {
     }
 }
 
-/// A blank, a barrier, or a batch that stands in its leader's order or does not.
+/// A blank, a barrier, or a batch of any kind that stands in its leader's order or does not.
 fn next_entry(model: &Model, term: u64, kind: u8) -> Entry {
     let number = model.last().map_or(model.first(), |last| last.number + 1);
     let (end, bytes) = (model.end(), usize::from(kind) * 4);
     match kind % 8 {
         0 => blank(term, number),
         1 | 2 => barrier(term, number),
-        3 => commands(term, number, end.position + 2, 1, bytes),
+        3 if kind < 128 => commands(term, number, end.position + 2, 1, bytes),
+        3 => sessions(term, number, end.position + 2, bytes),
+        4 => sessions(term, number, end.position + 1, bytes),
+        5 => outcomes(term, number, end.position + 1, u32::from(kind % 5) + 1, bytes),
         _ => commands(term, number, end.position + 1, u32::from(kind % 5) + 1, bytes),
     }
 }

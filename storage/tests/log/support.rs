@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::fence::{Fence, Token};
 use lovebird_core::log_store::{Completion, LogStore};
-use lovebird_core::record::push_record;
+use lovebird_core::record::{Number, push_record};
 use lovebird_storage::log::{Drive, Log, Options, Prepare};
 use lovebird_storage::{Disk, DiskFile, MemoryDisk};
 
@@ -61,9 +61,33 @@ pub fn barrier(term: u64, number: u64) -> Entry {
 pub fn commands(term: u64, number: u64, position: u64, count: u32, bytes: usize) -> Entry {
     let mut run = BytesMut::new();
     for record in 0..count {
-        push_record(&mut run, 0, 0, &vec![(number as u8).wrapping_add(record as u8); bytes]);
+        push_record(&mut run, Number::NONE, &vec![(number as u8).wrapping_add(record as u8); bytes]);
     }
-    let mut entry = placed(Entry::new(EntryKind::Commands, run.freeze()), term, number);
+    batch(EntryKind::Commands, run, (term, number, position), count)
+}
+
+/// Like [`commands`], in the other model and of a session, whose client still awaits the record before.
+pub fn outcomes(term: u64, number: u64, position: u64, count: u32, bytes: usize) -> Entry {
+    let mut run = BytesMut::new();
+    for record in 0..count {
+        let number = Number { session: 5, sequence: number * 100 + u64::from(record) + 2, window: 1 };
+        push_record(&mut run, number, &vec![(number.sequence as u8).wrapping_add(record as u8); bytes]);
+    }
+    batch(EntryKind::Outcomes, run, (term, number, position), count)
+}
+
+/// Two openings of sessions, of `bytes` each.
+pub fn sessions(term: u64, number: u64, position: u64, bytes: usize) -> Entry {
+    let mut run = BytesMut::new();
+    for _ in 0..2 {
+        push_record(&mut run, Number::NONE, &vec![number as u8; bytes]);
+    }
+    batch(EntryKind::Sessions, run, (term, number, position), 0)
+}
+
+fn batch(kind: EntryKind, run: BytesMut, place: (u64, u64, u64), count: u32) -> Entry {
+    let (term, number, position) = place;
+    let mut entry = placed(Entry::new(kind, run.freeze()), term, number);
     entry.header.record_count = count;
     entry.header.codec = 1;
     entry.header.fence = Fence { token: token(term), position };

@@ -1,5 +1,7 @@
 //! Snapshot files made by hand from the documentation of their format, right or with a lie in them.
 
+use std::io::Write;
+
 use bytes::BufMut;
 use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::entry::EntryId;
@@ -57,7 +59,11 @@ impl Forged {
     }
 
     pub fn header(&self) -> Vec<u8> {
-        let meta = Bincode::encode(&self.meta).unwrap();
+        let mut meta = Bincode::encode(&self.meta).unwrap();
+        if self.meta.sessions_bytes == 0 {
+            // The last field, and a byte if it is 0, is then left out.
+            meta.pop();
+        }
         let mut out = b"LBIRDSNP".to_vec();
         out.put_u32_le(self.version);
         out.put_u32_le(meta.len() as u32);
@@ -124,5 +130,12 @@ fn files_are_what_the_format_says() {
                 content.len()
             );
         }
+        let mut with_sessions = Forged::of(compression, &content(1, 1000));
+        with_sessions.meta.sessions_bytes = 300;
+        let mut writer = open(&MemoryDisk::new(), compression).create(&with_sessions.meta).unwrap();
+        writer.write_all(&content(1, 1000)).unwrap();
+        let file = writer.finish().unwrap();
+        assert!(raw(&*file) == with_sessions.encode(), "{compression:?}, with sessions");
+        assert_eq!(*file.meta(), with_sessions.meta);
     }
 }

@@ -48,6 +48,7 @@ pub fn meta(number: u64) -> SnapshotMeta {
         numbering: Numbering::default(),
         membership_at: None,
         membership: Membership::default(),
+        sessions_bytes: 0,
     }
 }
 

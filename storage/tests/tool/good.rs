@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use lovebird_storage::{DataDirectory, Log, RealDisk};
+use lovebird_core::service::Model;
+use lovebird_storage::{DataDirectory, Expected, Log, RealDisk};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -23,11 +24,13 @@ fn node_that_was_shut_down_is_good() {
     let group = "group 0: log indexes 31-60, entries 31-60, term 1, purged up to entry 1:30, committed entry 1:55, \
                  vote in term 1 for 1#7, granted by a majority";
     assert!(said.lines().contains(&group), "{}", said.out);
+    assert!(said.lines()[0].ends_with("node 2#beef, state-machine model, starts 1"), "{}", said.out);
     assert_eq!(said.lines().last(), Some(&"everything verifies: there is nothing to do"));
 
     let said = tool(&["verify", "--json"], node.path()).json();
     assert_eq!((&said["verdict"], &said["log"]["verdict"]), (&json!("good"), &json!("good")));
     assert_eq!(said["identity"]["node"], "2#beef");
+    assert_eq!(said["identity"]["model"], "state-machine");
     let segments = said["log"]["segments"].as_array().unwrap();
     let ends: Vec<&Value> = segments.iter().map(|segment| &segment["end"]).collect();
     assert!(ends.len() > 2 && ends[0] == "footer" && *ends[ends.len() - 1] == "open", "{ends:?}");
@@ -139,10 +142,8 @@ fn dump_shows_what_is_asked_for() {
     let line = one("none");
     assert_eq!((&line["term"], &line["entry_number"]), (&json!(1), &json!(40)));
     assert_eq!(line["time_ns"], 1_700_000_000_000_000_040_u64);
-    assert_eq!(
-        (&line["session"], &line["sequence"], &line["bytes"]),
-        (&json!(0), &json!(0), &json!(text.len()))
-    );
+    let numbers = ["session", "sequence", "window", "bytes"].map(|name| line[name].as_u64().unwrap());
+    assert_eq!(numbers, [0, 0, 0, text.len() as u64]);
 
     // The offset is where the record is: behind its header of 20 bytes comes the payload.
     let file = fs::read(node.path().join("log").join(line["file"].as_str().unwrap())).unwrap();
@@ -152,6 +153,43 @@ fn dump_shows_what_is_asked_for() {
     let kinds = |kind: &str| operations.iter().filter(|line| line["kind"] == kind).count();
     assert_eq!((kinds("record"), kinds("committed")), (all.len(), 1));
     assert_eq!(kinds("checkpoint"), segments(node.path()).len());
+}
+
+#[test]
+fn sessions_and_the_other_model_are_shown_as_what_they_are() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path();
+    let primary = Expected { model: Model::PrimaryBackup, ..expected() };
+    let mut directory = DataDirectory::open(Arc::new(RealDisk), dir, &primary, 7).unwrap();
+    let log = Log::open(Arc::new(RealDisk), &dir.join("log"), &options()).unwrap().group(0);
+    directory.count_start().unwrap();
+    log.append(vec![barrier(), sessions(1, 1), outcomes(2, 2), sessions(3, 9)], durable()).unwrap();
+    drop((log, directory));
+
+    let said = tool(&["verify"], dir);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.lines()[0].ends_with("node 2#7, primary-backup model, starts 1"), "{}", said.out);
+    assert!(said.out.contains("group 0: log indexes 1-2, entries 0-3, term 1"), "{}", said.out);
+    assert_eq!(tool(&["list", "--json"], dir).json()["identity"]["model"], "primary-backup");
+
+    let dump = tool(&["dump", "--operations", "--payload", "text"], dir).out;
+    let words: Vec<&str> = dump.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    let due = [
+        "0 entry 1:0 barrier, 0 bytes",
+        "0 entry 1:1 sessions, 30 bytes",
+        "0 entry 1:2 outcomes of 2 records from log index 1, 46 bytes",
+        "0 record 1 1 2 - 1 20 3 x=5",
+        "0 record 2 1 2 - 1 21 3 x=6",
+        "0 entry 1:3 sessions, 30 bytes",
+    ];
+    assert_eq!(words, due);
+    let records = tool(&["dump", "--json"], dir).json_lines();
+    let told = |line: &Value| ["log_index", "session", "sequence", "window"].map(|name| line[name].as_u64());
+    let told: Vec<_> = records.iter().map(told).collect();
+    assert_eq!(told, [[1, 1, 20, 0], [2, 1, 21, 1]].map(|numbers| numbers.map(Some)));
+    let kinds = tool(&["dump", "--json", "--operations"], dir).json_lines();
+    let kinds: Vec<_> = kinds.iter().filter_map(|line| line["entry_kind"].as_str()).collect();
+    assert_eq!(kinds, ["barrier", "sessions", "outcomes", "sessions"]);
 }
 
 #[test]

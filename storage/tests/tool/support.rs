@@ -13,7 +13,8 @@ use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::fence::{Fence, Token};
 use lovebird_core::identity::{ClusterId, Membership, RaftId};
 use lovebird_core::log_store::{Completion, LogStore, Vote};
-use lovebird_core::record::push_record;
+use lovebird_core::record::{Number, push_record};
+use lovebird_core::service::Model;
 use lovebird_core::snapshot_store::SnapshotMeta;
 use lovebird_storage::log::{Drive, Log, Options, Prepare};
 use lovebird_storage::{
@@ -31,7 +32,12 @@ pub fn options() -> Options {
 }
 
 pub fn expected() -> Expected {
-    Expected { cluster_name: "doves".to_owned(), node: 2, initial_members: BTreeSet::from([1, 2, 3]) }
+    Expected {
+        cluster_name: "doves".to_owned(),
+        node: 2,
+        initial_members: BTreeSet::from([1, 2, 3]),
+        model: Model::StateMachine,
+    }
 }
 
 pub fn durable() -> Completion {
@@ -48,11 +54,32 @@ pub fn barrier() -> Entry {
 /// Entry `number` of the only term: one record, whose log index is that number too.
 pub fn command(number: u64) -> Entry {
     let mut run = BytesMut::new();
-    push_record(&mut run, 0, 0, format!("command {number}\t{}", "x".repeat(300)).as_bytes());
+    push_record(&mut run, Number::NONE, format!("command {number}\t{}", "x".repeat(300)).as_bytes());
     let mut entry = Entry::new(EntryKind::Commands, run.freeze());
     (entry.header.term, entry.header.number, entry.header.record_count) = (1, number, 1);
     entry.header.time = 1_700_000_000_000_000_000 + number;
     entry.header.fence = Fence { token: TOKEN, position: number };
+    entry
+}
+
+/// Entry `number` of a log in the other model: two records of session 1, the first with a sequence of 10 times that number.
+pub fn outcomes(number: u64, position: u64) -> Entry {
+    let mut run = BytesMut::new();
+    push_record(&mut run, Number { session: 1, sequence: number * 10, window: 0 }, b"x=5");
+    push_record(&mut run, Number { session: 1, sequence: number * 10 + 1, window: 1 }, b"x=6");
+    let mut entry = Entry::new(EntryKind::Outcomes, run.freeze());
+    (entry.header.term, entry.header.number, entry.header.record_count) = (1, number, 2);
+    entry.header.fence = Fence { token: TOKEN, position };
+    entry
+}
+
+/// Entry `number`: an opening of a session.
+pub fn sessions(number: u64, position: u64) -> Entry {
+    let mut run = BytesMut::new();
+    push_record(&mut run, Number::NONE, b"an opening");
+    let mut entry = Entry::new(EntryKind::Sessions, run.freeze());
+    (entry.header.term, entry.header.number) = (1, number);
+    entry.header.fence = Fence { token: TOKEN, position };
     entry
 }
 
@@ -68,6 +95,7 @@ pub fn take_snapshot(disk: &Arc<dyn Disk>, dir: &Path, log: &dyn LogStore, numbe
         numbering: log.numbering_at(number).unwrap(),
         membership_at: None,
         membership: Membership::default(),
+        sessions_bytes: 0,
     };
     let mut writer = snapshots.create(&meta).unwrap();
     writer.write_all(&vec![number as u8; 3 << 20]).unwrap();

@@ -3,15 +3,17 @@
 use bytes::Bytes;
 use lovebird_core::entry::EntryId;
 use lovebird_core::identity::{ClusterId, RaftId};
+use lovebird_core::service::Model;
 use lovebird_core::transport::{
-    Hello, QueryReply, QueryRequest, Read, ReadIndex, TransferRequest, TransportError, VoteReply,
+    Confirm, Freshness, Hello, QueryReply, QueryRequest, ReadIndex, TransferRequest, TransportError,
+    VoteReply,
 };
 
 use super::{Act, Fixture, node, route, soon, vote, vote_request, votes};
 use crate::limits::{MESSAGE_BYTES_MAX, TEXT_BYTES_MAX};
 
 fn query(query: Bytes) -> QueryRequest {
-    QueryRequest { group: 7, read: Read::Stale, timeout_ms: 99, query }
+    QueryRequest { group: 7, freshness: Freshness::Lease, at_least: u64::MAX, timeout_ms: 99, query }
 }
 
 /// Every single call: what the node sees is what was said, and the other way round.
@@ -32,14 +34,17 @@ pub async fn every_call_arrives_and_its_reply_comes_back(fixture: &mut impl Fixt
     assert_eq!(soon("a transfer", proxy.transfer(route(), request)).await, Ok(()));
     events.asked("transfer", &(route(), request)).await;
 
-    let hello = Hello { cluster: ClusterId(77), from: RaftId::new(1, u64::MAX) };
+    let hello = Hello { cluster: ClusterId(77), from: RaftId::new(1, u64::MAX), model: Model::PrimaryBackup };
     let reply = soon("a hello", proxy.hello(hello.clone())).await.expect("the node answers");
     events.asked("hello", &hello).await;
     assert_eq!((reply.cluster, reply.known_as, reply.formed), (hello.cluster, Some(hello.from), true));
-    assert_eq!(reply.cluster_name, "Turteltauben – 鴛鴦");
+    assert_eq!((reply.cluster_name.as_str(), reply.model), ("Turteltauben – 鴛鴦", hello.model));
 
-    assert_eq!(soon("a read index", proxy.read_index(route())).await, Ok(ReadIndex { number: 7 }));
-    events.asked("read_index", &route()).await;
+    for confirm in [Confirm::Quorum, Confirm::Lease] {
+        let reply = soon("a read index", proxy.read_index(route(), confirm)).await;
+        assert_eq!(reply, Ok(ReadIndex { number: 7 }));
+        events.asked("read_index", &(route(), confirm)).await;
+    }
 
     let request = query(Bytes::from_static(b"x?"));
     let reply = QueryReply::Answer { index: 99, answer: request.query.clone() };
@@ -67,7 +72,7 @@ pub async fn a_refusal_arrives_with_its_text(fixture: &mut impl Fixture) {
 /// A text may be cut, but it does not break the connection.
 pub async fn a_long_refusal_is_cut(fixture: &mut impl Fixture) {
     let (proxy, _events) = node(fixture, Act::Fail(TransportError::Refused("ä".repeat(1 << 20)))).await;
-    match soon("a refusal", proxy.read_index(route())).await {
+    match soon("a refusal", proxy.read_index(route(), Confirm::Quorum)).await {
         Err(TransportError::Refused(text)) => {
             assert!(text.len() <= TEXT_BYTES_MAX && text.starts_with("äää"), "{} bytes arrived", text.len());
         }

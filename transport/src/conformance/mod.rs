@@ -8,6 +8,7 @@ mod calls;
 mod failures;
 mod script;
 mod streams;
+mod subscriptions;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -26,6 +27,7 @@ pub use calls::*;
 pub use failures::*;
 pub use script::{Act, Event, Events, Script};
 pub use streams::*;
+pub use subscriptions::*;
 
 /// How long anything that must happen may take. Far above what it does take, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,11 +65,20 @@ macro_rules! transport_conformance {
             an_append_of_20_mib_arrives
             a_snapshot_is_sent_from_where_its_receiver_says
             outcomes_come_in_any_order
+            outcomes_come_in_parts
             a_stream_ends_when_its_requests_do
             a_stream_may_be_refused
             an_error_is_the_last_reply
             a_stream_ends_before_a_request_over_the_limit
             a_stream_that_is_not_read_does_not_hold_up_calls
+            a_subscriber_is_sent_all_in_order
+            a_subscription_may_be_refused
+            an_error_is_the_last_reply_to_a_subscription
+            a_reply_over_the_limit_ends_its_subscription
+            a_subscriber_that_reads_nothing_does_not_hold_up_calls
+            a_dropped_subscription_is_dropped_by_its_handler
+            a_subscription_dropped_before_it_was_taken_is_dropped_by_its_handler
+            a_node_stops_in_the_middle_of_a_subscription
             a_dropped_call_is_dropped_by_its_handler
             a_dropped_stream_is_dropped_by_its_handler
             a_stream_dropped_before_it_was_taken_is_dropped_by_its_handler

@@ -5,16 +5,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use lovebird_core::identity::{GroupId, RaftId};
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, Member, Outcome, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Role, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, Status, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, IfPurged, Member, Outcome, Part,
+    ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies,
+    Role, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest,
+    TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
 };
 use tokio::sync::mpsc;
 
-use super::{soon, text};
+use super::{append, soon, text};
+
+/// How many messages of entries a [`Script`] answers a subscription with: more than the transport holds by itself.
+const FOLLOWED_MESSAGES: u64 = 300;
 
 /// What a [`Script`] does with whatever comes.
 #[derive(Clone, Debug)]
@@ -23,11 +27,11 @@ pub enum Act {
     Answer,
     /// Answers streams only when so many requests have come, and then the last one first.
     Gather(usize),
-    /// Answers a query with so many bytes.
+    /// Answers a query with so many bytes, and a subscription with pieces of so many bytes without end.
     Large(usize),
     /// Fails every call, and every stream at its opening.
     Fail(TransportError),
-    /// Answers the first request of a stream, and fails then.
+    /// Answers the first request of a stream, or a subscription once, and fails then.
     FailLater(TransportError),
     /// Never answers a call and never takes a stream.
     Hang,
@@ -42,6 +46,8 @@ pub enum Event {
     Asked(String),
     /// The requests of a stream ended.
     Ended,
+    /// The transport took a reply to a subscription.
+    Gave,
     /// A handler that hung, or the replies of a stream, were dropped.
     Dropped,
 }
@@ -127,7 +133,7 @@ impl Script {
         }
     }
 
-    /// The replies to a stream of requests.
+    /// The replies to a stream of requests: one each, behind the first.
     fn replies<Q, R>(
         &self,
         name: &'static str,
@@ -140,7 +146,6 @@ impl Script {
         Q: Debug + Send + 'static,
         R: Send + 'static,
     {
-        let held = Held(self.events.clone());
         let events = self.events.clone();
         let told = requests
             .map(Some)
@@ -153,7 +158,19 @@ impl Script {
                 let _ = events.send(event);
                 std::future::ready(request)
             })
-            .map(move |request| Ok(reply(request)));
+            .map(reply);
+        self.perform(act, first, told)
+    }
+
+    /// Replies as `act` would have them: `first` at once, then `told`. Reports when they are dropped.
+    fn perform<R: Send + 'static>(
+        &self,
+        act: Act,
+        first: Option<R>,
+        told: impl Stream<Item = R> + Send + 'static,
+    ) -> Replies<R> {
+        let held = Held(self.events.clone());
+        let told = told.map(Ok);
         let (replies, unread) = match act {
             Act::Ignore => (stream::pending().boxed(), Some(told)),
             Act::Gather(count) => {
@@ -220,12 +237,13 @@ impl Endpoint for Script {
             cluster_name: "Turteltauben – 鴛鴦".to_owned(),
             id: RaftId::new(2, 22),
             formed: true,
+            model: hello.model,
             known_as: Some(hello.from),
         })
     }
 
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
-        self.ask("read_index", &route).await?;
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
+        self.ask("read_index", &(route, confirm)).await?;
         Ok(ReadIndex { number: route.group.into() })
     }
 
@@ -237,7 +255,7 @@ impl Endpoint for Script {
         let act = self.ask("propose", &open).await?;
         Ok(self.replies("propose", act, None, requests, |request| ProposeReply {
             id: request.id,
-            outcome: Outcome::Committed { first_index: request.timeout_ms, replies: request.run },
+            outcome: outcome(request),
         }))
     }
 
@@ -247,6 +265,23 @@ impl Endpoint for Script {
             _ => request.query,
         };
         Ok(QueryReply::Answer { index: request.timeout_ms, answer })
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        let act = self.ask("subscribe", &request).await?;
+        let told = match act {
+            Act::Large(bytes) => {
+                let piece = SubscribeReply::State { index: 1, bytes: vec![0; bytes].into(), last: false };
+                stream::repeat(piece).boxed()
+            }
+            _ => followed(request).boxed(),
+        };
+        let events = self.events.clone();
+        let told = told.inspect(move |_| {
+            // Nobody needs to listen.
+            let _ = events.send(Event::Gave);
+        });
+        Ok(self.perform(act, None, told))
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
@@ -264,6 +299,48 @@ impl Endpoint for Script {
             last: 6,
             members: vec![member(1), member(2)],
         })
+    }
+}
+
+/// Commands are all committed. Openings have every outcome there is, one after the other.
+fn outcome(request: ProposeRequest) -> Outcome {
+    let committed = Outcome::Committed { first_index: request.timeout_ms, replies: request.run };
+    match request.kind {
+        ProposalKind::Commands => committed,
+        ProposalKind::Openings => {
+            let reason = "this node does not lead – ask 3".to_owned();
+            let outcomes = [
+                committed,
+                Outcome::NotCommitted { reason: reason.clone(), retry: true, leader: Some(3) },
+                Outcome::Unknown { reason },
+                Outcome::Expired,
+                Outcome::ReplyGone { index: u64::MAX },
+            ];
+            let part = |(count, outcome)| Part { count, outcome };
+            Outcome::Parts((1..).zip(outcomes).map(part).collect())
+        }
+    }
+}
+
+/// What a [`Script`] answers a subscription. If it was to tell when records are purged, they are in the end; otherwise it goes
+/// on for good, with the state first.
+pub(super) fn followed(request: SubscribeRequest) -> impl Stream<Item = SubscribeReply> + Send + 'static {
+    let SubscribeRequest { from, if_purged, .. } = request;
+    let piece = |last| SubscribeReply::State { index: from - 1, bytes: pattern(99), last };
+    let entries = move |number: u64| {
+        let request = append(number, pattern(number as usize));
+        SubscribeReply::Entries([request.entries, append(number + 1, Bytes::new()).entries].concat())
+    };
+    let log = (from..from + FOLLOWED_MESSAGES).map(entries).chain([SubscribeReply::Idle]);
+    match if_purged {
+        IfPurged::Tell => {
+            let end = SubscribeReply::Purged { first: u64::MAX };
+            stream::iter(log.chain([end])).boxed()
+        }
+        IfPurged::SendState => {
+            let state = [piece(false), piece(true)];
+            stream::iter(state.into_iter().chain(log)).chain(stream::pending()).boxed()
+        }
     }
 }
 

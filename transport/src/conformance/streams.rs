@@ -5,8 +5,8 @@ use futures_util::stream::{self, StreamExt};
 use lovebird_core::entry::EntryId;
 use lovebird_core::snapshot_store::SnapshotId;
 use lovebird_core::transport::{
-    AppendReply, Outcome, ProposeOpen, ProposeRequest, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply,
-    TransportError, TransportResult,
+    AppendReply, Outcome, Part, ProposalKind, ProposeOpen, ProposeRequest, Replies, SnapshotChunk,
+    SnapshotOffer, SnapshotReply, TransportError, TransportResult,
 };
 use tokio::sync::mpsc;
 
@@ -16,11 +16,11 @@ use crate::limits::MESSAGE_BYTES_MAX;
 
 const MIB: usize = 1 << 20;
 
-async fn next<T>(replies: &mut Replies<T>) -> TransportResult<T> {
+pub(super) async fn next<T>(replies: &mut Replies<T>) -> TransportResult<T> {
     soon("a reply", replies.next()).await.expect("the stream goes on")
 }
 
-async fn end<T>(replies: &mut Replies<T>) {
+pub(super) async fn end<T>(replies: &mut Replies<T>) {
     assert!(soon("the end of a stream", replies.next()).await.is_none(), "the stream should have ended");
 }
 
@@ -29,7 +29,14 @@ fn accepted(number: u64) -> TransportResult<AppendReply> {
 }
 
 fn propose(id: u64) -> ProposeRequest {
-    ProposeRequest { id, timeout_ms: 1000 + id, codec: 255, count: 3, run: Bytes::from_static(b"run") }
+    ProposeRequest {
+        id,
+        kind: ProposalKind::Commands,
+        timeout_ms: 1000 + id,
+        codec: 255,
+        count: 3,
+        run: Bytes::from_static(b"run"),
+    }
 }
 
 fn offer(length: u64) -> SnapshotOffer {
@@ -117,6 +124,29 @@ pub async fn outcomes_come_in_any_order(fixture: &mut impl Fixture) {
     for id in 0..6 {
         events.asked("propose", &propose(id)).await;
     }
+}
+
+/// What a reply says may differ from record to record, in every way there is.
+pub async fn outcomes_come_in_parts(fixture: &mut impl Fixture) {
+    let (proxy, mut events) = node(fixture, Act::Answer).await;
+    let open = ProposeOpen::default();
+    let request = ProposeRequest { kind: ProposalKind::Openings, ..propose(9) };
+    let requests = stream::iter([request.clone()]).boxed();
+    let mut replies = soon("a stream", proxy.propose(open, requests)).await.expect("the node takes it");
+    let reason = "this node does not lead – ask 3".to_owned();
+    let outcomes = [
+        Outcome::Committed { first_index: 1009, replies: Bytes::from_static(b"run") },
+        Outcome::NotCommitted { reason: reason.clone(), retry: true, leader: Some(3) },
+        Outcome::Unknown { reason },
+        Outcome::Expired,
+        Outcome::ReplyGone { index: u64::MAX },
+    ];
+    let parts = (1..).zip(outcomes).map(|(count, outcome)| Part { count, outcome });
+    let reply = next(&mut replies).await.expect("the node answers");
+    assert_eq!((reply.id, reply.outcome), (9, Outcome::Parts(parts.collect())));
+    end(&mut replies).await;
+    events.asked("propose", &open).await;
+    events.asked("propose", &request).await;
 }
 
 /// The handler sees the end, answers what is left, and ends without an error.

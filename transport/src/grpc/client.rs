@@ -9,10 +9,10 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest,
-    QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply,
-    Status as NodeStatus, TransferRequest, Transport, TransportError, TransportResult, VoteReply,
-    VoteRequest,
+    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status as NodeStatus, SubscribeReply, SubscribeRequest, TransferRequest, Transport,
+    TransportError, TransportResult, VoteReply, VoteRequest,
 };
 use prost::Message;
 use tonic::transport::Channel;
@@ -25,7 +25,7 @@ use crate::limits::{
 };
 use crate::proto::clients_client::ClientsClient;
 use crate::proto::peers_client::PeersClient;
-use crate::stream::{Frames, ending_with, outgoing, read_reply};
+use crate::stream::{Fault, Frames, ending_with, outgoing, read_reply};
 use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire};
 
 /// Calls that wait for the connection to take them. What is beyond waits in its caller.
@@ -114,6 +114,22 @@ impl Proxy {
         read_reply(&self.address, reply.into_inner())
     }
 
+    /// Sends one message and waits until the other side has taken it, for a stream of replies.
+    ///
+    /// When the replies are dropped, or the call before there are any, the HTTP/2 stream is reset, which is how the handler
+    /// hears of it.
+    async fn follow<Q: Wire, R: Wire>(
+        &self,
+        request: Q,
+        send: impl FnOnce(Channel, Q::Proto) -> Sent<Streaming<R::Proto>> + Send,
+    ) -> TransportResult<Replies<R>> {
+        let request = request.into_proto();
+        check_size(&request)?;
+        let replies = send(self.channel()?, request).await.map_err(|status| self.broken(&status))?;
+        // There is no stream of requests that could have ended early.
+        Ok(self.replies(Fault::default(), (), replies))
+    }
+
     /// Opens a stream of requests and waits until the other side has taken it.
     ///
     /// The requests are sent meanwhile, by a task of the connection's. They end when the replies are dropped, or the call
@@ -133,14 +149,23 @@ impl Proxy {
         R: Wire,
     {
         let (frames, out) = outgoing(open, requests);
-        let replies =
-            send(self.channel()?, frames).await.map_err(|status| self.broken(&status))?.into_inner();
+        let replies = send(self.channel()?, frames).await.map_err(|status| self.broken(&status))?;
+        Ok(self.replies(out.fault, out.cancel, replies))
+    }
+
+    /// Replies as they arrive; behind the last of them, what ended the requests. `held` is dropped with the replies.
+    fn replies<R: Wire>(
+        &self,
+        fault: Fault,
+        held: impl Send + 'static,
+        replies: Response<Streaming<R::Proto>>,
+    ) -> Replies<R> {
         let address = self.address.clone();
-        let replies = replies.map(move |reply| match reply {
+        let replies = replies.into_inner().map(move |reply| match reply {
             Ok(reply) => read_reply(&address, reply),
             Err(status) => Err(from_status(&address, &status)),
         });
-        Ok(ending_with(out.fault, out.cancel, replies))
+        ending_with(fault, held, replies)
     }
 }
 
@@ -233,11 +258,11 @@ impl Endpoint for Proxy {
         .await
     }
 
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
         let send = |channel, request| -> Sent<_> {
             Box::pin(async move { peers(channel).read_index(request).await })
         };
-        self.call(ReadIndexRequest(route), send).await
+        self.call(ReadIndexRequest(route, confirm), send).await
     }
 
     async fn propose(
@@ -255,6 +280,13 @@ impl Endpoint for Proxy {
             Box::pin(async move { clients(channel).query(request).await })
         })
         .await
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        let send = |channel, request| -> Sent<_> {
+            Box::pin(async move { clients(channel).subscribe(request).await })
+        };
+        self.follow(request, send).await
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<NodeStatus> {

@@ -13,9 +13,9 @@ use crate::proto::peers_server::Peers;
 use crate::proto::{
     AppendMessage, AppendReply, HelloReply, HelloRequest, ProposeMessage, ProposeReply, QueryReply,
     QueryRequest, ReadIndexReply, ReadIndexRequest, SnapshotMessage, SnapshotReply, StatusReply,
-    StatusRequest, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    StatusRequest, SubscribeReply, SubscribeRequest, TransferReply, TransferRequest, VoteReply, VoteRequest,
 };
-use crate::stream::{check_reply, ending_with, incoming};
+use crate::stream::{Fault, check_reply, ending_with, incoming};
 use crate::wire::{self, Frame, Wire};
 
 /// A node behind the two services.
@@ -43,6 +43,19 @@ where
     sendable(reply).map(Response::new)
 }
 
+/// Answers one message with a stream. The future, or the replies, are dropped when the caller gives up.
+async fn follow<Q, R, F>(request: Request<Q::Proto>, handle: impl FnOnce(Q) -> F) -> Answer<Answers<R::Proto>>
+where
+    Q: Wire,
+    R: Wire,
+    F: Future<Output = TransportResult<Replies<R>>>,
+{
+    let request = Q::from_proto(request.into_inner()).map_err(to_status)?;
+    let replies = handle(request).await.map_err(to_status)?;
+    // There is no stream of requests that could have ended early.
+    Ok(Response::new(answers(Fault::default(), replies)))
+}
+
 /// Answers a stream. Its replies are dropped when the caller gives up, and its requests then end.
 ///
 /// The response's headers go out when the node has taken the opening: that is what the caller waits for.
@@ -61,8 +74,12 @@ where
     let frames = requests.into_inner().map(|frame| frame.map_err(|status| from_request_status(&status)));
     let (open, messages, fault) = incoming(frames).await.map_err(to_status)?;
     let replies = handle(open, messages).await.map_err(to_status)?;
-    let replies = ending_with(fault, (), replies).map(|reply| reply.map_err(to_status).and_then(sendable));
-    Ok(Response::new(replies.boxed()))
+    Ok(Response::new(answers(fault, replies)))
+}
+
+/// Replies as they are sent; behind the last of them, what ended the requests.
+fn answers<R: Wire>(fault: Fault, replies: Replies<R>) -> Answers<R::Proto> {
+    ending_with(fault, (), replies).map(|reply| reply.map_err(to_status).and_then(sendable)).boxed()
 }
 
 /// A reply within the limit. What it answers has been done, so one beyond is not a refusal.
@@ -102,13 +119,14 @@ impl Peers for Handler {
     }
 
     async fn read_index(&self, request: Request<ReadIndexRequest>) -> Answer<ReadIndexReply> {
-        call(request, |wire::ReadIndexRequest(route)| self.0.read_index(route)).await
+        call(request, |wire::ReadIndexRequest(route, confirm)| self.0.read_index(route, confirm)).await
     }
 }
 
 #[tonic::async_trait]
 impl Clients for Handler {
     type ProposeStream = Answers<ProposeReply>;
+    type SubscribeStream = Answers<SubscribeReply>;
 
     async fn propose(&self, requests: Request<Streaming<ProposeMessage>>) -> Answer<Self::ProposeStream> {
         serve(requests, |open, requests| self.0.propose(open, requests)).await
@@ -116,6 +134,10 @@ impl Clients for Handler {
 
     async fn query(&self, request: Request<QueryRequest>) -> Answer<QueryReply> {
         call(request, |request| self.0.query(request)).await
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {
+        follow(request, |request| self.0.subscribe(request)).await
     }
 
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {

@@ -10,9 +10,10 @@ use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::runtime::{self, Task};
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest,
-    QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status,
-    TransferRequest, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportResult, VoteReply,
+    VoteRequest,
 };
 use prost::Message;
 use tokio::sync::oneshot;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 use super::line::{broken, gone, line, seen_from_afar};
 use super::{Life, Link, MemoryNetwork};
 use crate::limits::check_size;
-use crate::stream::{check_reply, ending_with, incoming, outgoing, read_reply};
+use crate::stream::{Fault, check_reply, ending_with, incoming, outgoing, read_reply};
 use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire, decode, encode};
 
 /// What a handler's call gives.
@@ -52,15 +53,12 @@ impl Proxy {
         request: Q,
         handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<R> + Send + 'static,
     ) -> TransportResult<R> {
-        let request = request.into_proto();
-        check_size(&request)?;
-        let request = encode(&request);
-        self.there().carry().await;
-        let (endpoint, life) = self.network.find(&self.address)?;
+        let (request, endpoint, life) = self.deliver(request).await?;
         let (answer, answered) = oneshot::channel();
         let (address, back) = (self.address.clone(), self.back());
         let _handling = Owned::spawn(life, async move {
-            let reply = answer_one(&address, endpoint, request, handle).await;
+            let reply = hand_over(endpoint, request, handle).await;
+            let reply = reply.and_then(|reply| Ok(encode(&sendable(&address, reply)?)));
             let reply = reply.map_err(|error| seen_from_afar(&address, error));
             back.carry().await;
             // An error means that the caller has just given up.
@@ -71,7 +69,18 @@ impl Proxy {
         read_reply(&self.address, reply)
     }
 
-    /// Opens a stream, lets the node handle it in a task of its own, and waits until the node has taken it.
+    /// Sends one message, and waits until the node has taken it, for a stream of replies.
+    async fn follow<Q: Wire, R: Wire>(
+        &self,
+        request: Q,
+        handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<Replies<R>> + Send + 'static,
+    ) -> TransportResult<Replies<R>> {
+        let (request, endpoint, life) = self.deliver(request).await?;
+        // There is no stream of requests that could have ended early.
+        self.replies(life, hand_over(endpoint, request, handle), Fault::default(), ()).await
+    }
+
+    /// Opens a stream of requests, and waits until the node has taken it.
     async fn open<O, M, P, R>(
         &self,
         open: O,
@@ -89,16 +98,39 @@ impl Proxy {
         self.there().carry().await;
         let (endpoint, life) = self.network.find(&self.address)?;
         let (to_node, at_node) = line(self.there());
-        let (to_caller, at_caller) = line(self.back());
         let sending = Owned::spawn(life.clone(), to_node.pump(frames.map(Ok)));
+        let own_address = self.own_address.clone();
+        let taking = async move {
+            let (open, messages, fault) = incoming(at_node.messages(own_address)).await?;
+            Ok(ending_with(fault, (), handle(endpoint, open, messages).await?))
+        };
+        self.replies(life, taking, out.fault, (out.cancel, sending)).await
+    }
+
+    /// Carries one message to the node: its bytes, the node, and how long that lives.
+    async fn deliver(&self, request: impl Wire) -> TransportResult<(Bytes, Arc<dyn Endpoint>, Life)> {
+        let request = request.into_proto();
+        check_size(&request)?;
+        let request = encode(&request);
+        self.there().carry().await;
+        let (endpoint, life) = self.network.find(&self.address)?;
+        Ok((request, endpoint, life))
+    }
+
+    /// Lets the node take a stream in a task of its own, waits until it has, and gives the replies as they arrive; behind the
+    /// last of them, what ended the requests. `held` is dropped with the replies.
+    async fn replies<R: Wire>(
+        &self,
+        life: Life,
+        taking: impl Future<Output = TransportResult<Replies<R>>> + Send + 'static,
+        fault: Fault,
+        held: impl Send + 'static,
+    ) -> TransportResult<Replies<R>> {
+        let (to_caller, at_caller) = line(self.back());
         let (answer, answered) = oneshot::channel();
-        let (address, own_address, back) = (self.address.clone(), self.own_address.clone(), self.back());
+        let (address, back) = (self.address.clone(), self.back());
         let handling = Owned::spawn(life, async move {
-            let taken = async {
-                let (open, messages, fault) = incoming(at_node.messages(own_address)).await?;
-                Ok(ending_with(fault, (), handle(endpoint, open, messages).await?))
-            };
-            let taken = taken.await.map_err(|error| seen_from_afar(&address, error));
+            let taken = taking.await.map_err(|error| seen_from_afar(&address, error));
             back.carry().await;
             match taken {
                 Ok(replies) => {
@@ -122,20 +154,18 @@ impl Proxy {
         let replies = at_caller
             .messages(address.clone())
             .map(move |reply| reply.and_then(|reply| read_reply(&address, reply)));
-        Ok(ending_with(out.fault, (out.cancel, sending, handling), replies))
+        Ok(ending_with(fault, (held, handling), replies))
     }
 }
 
-/// The node's side of a call.
-async fn answer_one<Q: Wire, R: Wire>(
-    address: &str,
+/// The node's side of one message: reads it, and has the node handle it.
+async fn hand_over<Q: Wire, T>(
     endpoint: Arc<dyn Endpoint>,
     request: Bytes,
-    handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<R>,
-) -> TransportResult<Bytes> {
+    handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<T>,
+) -> TransportResult<T> {
     let request = decode(request).and_then(Q::from_proto)?;
-    let reply = handle(endpoint, request).await?;
-    Ok(encode(&sendable(address, reply)?))
+    handle(endpoint, request).await
 }
 
 /// A reply within the limit. What it answers has been done, so one beyond is not a refusal.
@@ -213,11 +243,11 @@ impl Endpoint for Proxy {
         self.call(hello, |node, hello| Box::pin(async move { node.hello(hello).await })).await
     }
 
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
-        let handle = |node: Arc<dyn Endpoint>, ReadIndexRequest(route)| -> Handled<_> {
-            Box::pin(async move { node.read_index(route).await })
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
+        let handle = |node: Arc<dyn Endpoint>, ReadIndexRequest(route, confirm)| -> Handled<_> {
+            Box::pin(async move { node.read_index(route, confirm).await })
         };
-        self.call(ReadIndexRequest(route), handle).await
+        self.call(ReadIndexRequest(route, confirm), handle).await
     }
 
     async fn propose(
@@ -233,6 +263,10 @@ impl Endpoint for Proxy {
 
     async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
         self.call(request, |node, request| Box::pin(async move { node.query(request).await })).await
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        self.follow(request, |node, request| Box::pin(async move { node.subscribe(request).await })).await
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {

@@ -1,13 +1,13 @@
-//! What clients and nodes say to one another.
+//! What clients and nodes say to one another: commands, queries, and what a node is.
 
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
-    Member, Outcome, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, Read, Role, Status,
+    Freshness, Member, ProposalKind, ProposeOpen, ProposeRequest, QueryReply, QueryRequest, Role, Status,
     TransportError, TransportResult,
 };
 
-use super::{Frame, Wire, need};
-use crate::proto::{self, propose_message, propose_reply, query_reply};
+use super::{Frame, Wire, known, need};
+use crate::proto::{self, propose_message, query_reply};
 
 /// A question what the node is in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,20 +17,30 @@ impl Wire for ProposeRequest {
     type Proto = proto::ProposeRequest;
 
     fn into_proto(self) -> proto::ProposeRequest {
+        let kind = match self.kind {
+            ProposalKind::Commands => proto::ProposalKind::Commands,
+            ProposalKind::Openings => proto::ProposalKind::Openings,
+        };
         proto::ProposeRequest {
             id: self.id,
             timeout_ms: self.timeout_ms,
             codec: self.codec.into(),
             count: self.count,
             run: self.run,
+            kind: kind.into(),
         }
     }
 
     fn from_proto(proto: proto::ProposeRequest) -> TransportResult<Self> {
         let codec = u8::try_from(proto.codec)
             .map_err(|_| TransportError::Malformed(format!("there is no codec {}", proto.codec)))?;
+        let kind = match known(proto.kind, "kind of proposal")? {
+            proto::ProposalKind::Commands => ProposalKind::Commands,
+            proto::ProposalKind::Openings => ProposalKind::Openings,
+        };
         Ok(ProposeRequest {
             id: proto.id,
+            kind,
             timeout_ms: proto.timeout_ms,
             codec,
             count: proto.count,
@@ -62,62 +72,41 @@ impl Wire for Frame<ProposeOpen, ProposeRequest> {
     }
 }
 
-impl Wire for ProposeReply {
-    type Proto = proto::ProposeReply;
-
-    fn into_proto(self) -> proto::ProposeReply {
-        let outcome = match self.outcome {
-            Outcome::Committed { first_index, replies } => {
-                propose_reply::Outcome::Committed(proto::Committed { first_index, replies })
-            }
-            Outcome::NotCommitted { reason, retry, leader } => {
-                propose_reply::Outcome::NotCommitted(proto::NotCommitted { reason, retry, leader })
-            }
-            Outcome::Unknown { reason } => propose_reply::Outcome::Unknown(proto::Unknown { reason }),
-        };
-        proto::ProposeReply { id: self.id, outcome: Some(outcome) }
-    }
-
-    fn from_proto(proto: proto::ProposeReply) -> TransportResult<Self> {
-        let outcome = match need(proto.outcome, "outcome")? {
-            propose_reply::Outcome::Committed(proto::Committed { first_index, replies }) => {
-                Outcome::Committed { first_index, replies }
-            }
-            propose_reply::Outcome::NotCommitted(proto::NotCommitted { reason, retry, leader }) => {
-                Outcome::NotCommitted { reason, retry, leader }
-            }
-            propose_reply::Outcome::Unknown(proto::Unknown { reason }) => Outcome::Unknown { reason },
-        };
-        Ok(ProposeReply { id: proto.id, outcome })
-    }
-}
-
 impl Wire for QueryRequest {
     type Proto = proto::QueryRequest;
 
     fn into_proto(self) -> proto::QueryRequest {
-        let read = match self.read {
-            Read::Linearizable => proto::Read::Linearizable,
-            Read::Stale => proto::Read::Stale,
+        let read = match self.freshness {
+            Freshness::Quorum => proto::Read::Linearizable,
+            Freshness::Lease => proto::Read::Lease,
+            Freshness::Any => proto::Read::Stale,
         };
         proto::QueryRequest {
             group: self.group,
             read: read.into(),
             timeout_ms: self.timeout_ms,
             query: self.query,
+            at_least: self.at_least,
         }
     }
 
     fn from_proto(proto: proto::QueryRequest) -> TransportResult<Self> {
-        let read = match proto::Read::try_from(proto.read) {
-            Ok(proto::Read::Linearizable) => Read::Linearizable,
-            Ok(proto::Read::Stale) => Read::Stale,
+        let freshness = match proto::Read::try_from(proto.read) {
+            Ok(proto::Read::Linearizable) => Freshness::Quorum,
+            Ok(proto::Read::Lease) => Freshness::Lease,
+            Ok(proto::Read::Stale) => Freshness::Any,
             // Guessing could answer from an older state than was asked for.
             Ok(proto::Read::Unspecified) | Err(_) => {
                 return Err(TransportError::Malformed(format!("there is no read of kind {}", proto.read)));
             }
         };
-        Ok(QueryRequest { group: proto.group, read, timeout_ms: proto.timeout_ms, query: proto.query })
+        Ok(QueryRequest {
+            group: proto.group,
+            freshness,
+            at_least: proto.at_least,
+            timeout_ms: proto.timeout_ms,
+            query: proto.query,
+        })
     }
 }
 
@@ -129,8 +118,8 @@ impl Wire for QueryReply {
             QueryReply::Answer { index, answer } => {
                 query_reply::Kind::Answer(proto::Answer { index, answer })
             }
-            QueryReply::Failed { reason, malformed } => {
-                query_reply::Kind::Failed(proto::Failed { reason, malformed })
+            QueryReply::Failed { reason, malformed, applied } => {
+                query_reply::Kind::Failed(proto::Failed { reason, malformed, applied })
             }
         };
         proto::QueryReply { kind: Some(kind) }
@@ -141,8 +130,8 @@ impl Wire for QueryReply {
             query_reply::Kind::Answer(proto::Answer { index, answer }) => {
                 QueryReply::Answer { index, answer }
             }
-            query_reply::Kind::Failed(proto::Failed { reason, malformed }) => {
-                QueryReply::Failed { reason, malformed }
+            query_reply::Kind::Failed(proto::Failed { reason, malformed, applied }) => {
+                QueryReply::Failed { reason, malformed, applied }
             }
         })
     }

@@ -3,10 +3,28 @@
 use lovebird_core::entry::EntryId;
 use lovebird_core::identity::{ClusterId, RaftId};
 use lovebird_core::log_store::Vote;
+use lovebird_core::service::Model;
 use lovebird_core::transport::{Route, TransportResult};
 
-use super::{Wire, must};
+use super::{Wire, known, must};
 use crate::proto;
+
+/// The number of a model.
+pub(super) fn write_model(model: Model) -> i32 {
+    let model = match model {
+        Model::StateMachine => proto::Model::StateMachine,
+        Model::PrimaryBackup => proto::Model::PrimaryBackup,
+    };
+    model.into()
+}
+
+/// The model that a number means.
+pub(super) fn read_model(number: i32) -> TransportResult<Model> {
+    Ok(match known(number, "model")? {
+        proto::Model::StateMachine => Model::StateMachine,
+        proto::Model::PrimaryBackup => Model::PrimaryBackup,
+    })
+}
 
 impl Wire for RaftId {
     type Proto = proto::RaftId;

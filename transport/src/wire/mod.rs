@@ -3,6 +3,8 @@
 //! [`Wire`] is all that a transport knows of a message, so that gRPC and the in-memory twin carry the very same bytes.
 
 mod clients;
+mod outcomes;
+mod subscriptions;
 mod common;
 mod peers;
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod tests;
 use bytes::Bytes;
 use prost::Message;
 
+use lovebird_core::entry::{Entry, decode_entries};
 use lovebird_core::transport::{TransportError, TransportResult};
 
 pub(crate) use clients::StatusRequest;
@@ -21,7 +24,8 @@ pub(crate) trait Wire: Sized + Send + 'static {
     /// That form.
     type Proto: Message + Default + 'static;
 
-    /// Gives the form. Never fails: the core's types cannot hold what the protocol cannot say.
+    /// Gives the form. Never fails: the core's types cannot hold what the protocol cannot say, but for parts within parts,
+    /// which their contract rules out.
     fn into_proto(self) -> Self::Proto;
 
     /// Reads the form.
@@ -53,6 +57,16 @@ pub(crate) fn decode<P: Message + Default>(bytes: Bytes) -> TransportResult<P> {
 /// What must be there.
 fn need<T>(field: Option<T>, name: &str) -> TransportResult<T> {
     field.ok_or_else(|| TransportError::Malformed(format!("the message lacks its {name}")))
+}
+
+/// A number that must mean something. Guessing what one that does not was to mean could do something else than was asked.
+fn known<T: TryFrom<i32>>(number: i32, name: &str) -> TransportResult<T> {
+    T::try_from(number).map_err(|_| TransportError::Malformed(format!("there is no {name} {number}")))
+}
+
+/// Entries end to end, each verified by its checksums.
+fn entries(bytes: Bytes) -> TransportResult<Vec<Entry>> {
+    decode_entries(bytes).map_err(|error| TransportError::Malformed(error.to_string()))
 }
 
 /// What may be absent, but must make sense if it is there.

@@ -1,19 +1,20 @@
 //! What nodes say to one another.
 
-use lovebird_core::entry::{decode_entries, encode_entries};
+use lovebird_core::entry::encode_entries;
 use lovebird_core::identity::ClusterId;
 use lovebird_core::snapshot_store::SnapshotId;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Hello, HelloReply, ReadIndex, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Confirm, Hello, HelloReply, ReadIndex, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, TransferRequest, TransportResult, VoteReply, VoteRequest,
 };
 
-use super::{Frame, Wire, maybe, must, need};
+use super::common::{read_model, write_model};
+use super::{Frame, Wire, entries, maybe, must, need};
 use crate::proto::{self, append_message, append_reply, snapshot_message, snapshot_reply};
 
-/// A follower's request for a read index: its route is all there is to it.
+/// A follower's request for a read index.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ReadIndexRequest(pub(crate) Route);
+pub(crate) struct ReadIndexRequest(pub(crate) Route, pub(crate) Confirm);
 
 impl Wire for AppendRequest {
     type Proto = proto::AppendRequest;
@@ -31,8 +32,7 @@ impl Wire for AppendRequest {
         Ok(AppendRequest {
             vote: must(proto.vote, "leader's vote")?,
             previous: maybe(proto.previous)?,
-            entries: decode_entries(proto.entries)
-                .map_err(|error| TransportError::Malformed(error.to_string()))?,
+            entries: entries(proto.entries)?,
             committed: maybe(proto.committed)?,
         })
     }
@@ -222,11 +222,19 @@ impl Wire for Hello {
     type Proto = proto::HelloRequest;
 
     fn into_proto(self) -> proto::HelloRequest {
-        proto::HelloRequest { cluster: self.cluster.0, from: Some(self.from.into_proto()) }
+        proto::HelloRequest {
+            cluster: self.cluster.0,
+            from: Some(self.from.into_proto()),
+            model: write_model(self.model),
+        }
     }
 
     fn from_proto(proto: proto::HelloRequest) -> TransportResult<Self> {
-        Ok(Hello { cluster: ClusterId(proto.cluster), from: must(proto.from, "sender")? })
+        Ok(Hello {
+            cluster: ClusterId(proto.cluster),
+            from: must(proto.from, "sender")?,
+            model: read_model(proto.model)?,
+        })
     }
 }
 
@@ -240,6 +248,7 @@ impl Wire for HelloReply {
             id: Some(self.id.into_proto()),
             formed: self.formed,
             known_as: self.known_as.map(Wire::into_proto),
+            model: write_model(self.model),
         }
     }
 
@@ -248,6 +257,7 @@ impl Wire for HelloReply {
             cluster: ClusterId(proto.cluster),
             cluster_name: proto.cluster_name,
             id: must(proto.id, "answering node")?,
+            model: read_model(proto.model)?,
             formed: proto.formed,
             known_as: maybe(proto.known_as)?,
         })
@@ -258,11 +268,13 @@ impl Wire for ReadIndexRequest {
     type Proto = proto::ReadIndexRequest;
 
     fn into_proto(self) -> proto::ReadIndexRequest {
-        proto::ReadIndexRequest { route: Some(self.0.into_proto()) }
+        let ReadIndexRequest(route, confirm) = self;
+        proto::ReadIndexRequest { route: Some(route.into_proto()), lease: confirm == Confirm::Lease }
     }
 
     fn from_proto(proto: proto::ReadIndexRequest) -> TransportResult<Self> {
-        Ok(ReadIndexRequest(must(proto.route, "route")?))
+        let confirm = if proto.lease { Confirm::Lease } else { Confirm::Quorum };
+        Ok(ReadIndexRequest(must(proto.route, "route")?, confirm))
     }
 }
 

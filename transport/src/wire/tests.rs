@@ -7,6 +7,7 @@ use lovebird_core::entry::{Entry, EntryId, EntryKind};
 use lovebird_core::fence::{Fence, Token};
 use lovebird_core::identity::{ClusterId, RaftId};
 use lovebird_core::log_store::Vote;
+use lovebird_core::service::Model;
 use lovebird_core::snapshot_store::SnapshotId;
 use lovebird_core::transport::*;
 use proptest::option;
@@ -50,7 +51,9 @@ fn entry() -> impl Strategy<Value = Entry> {
         Just(EntryKind::Blank),
         Just(EntryKind::Membership),
         Just(EntryKind::Barrier),
-        Just(EntryKind::Commands)
+        Just(EntryKind::Commands),
+        Just(EntryKind::Outcomes),
+        Just(EntryKind::Sessions)
     ];
     let fence = any::<(u64, u64, u64, u64)>().prop_map(|(node, incarnation, counter, position)| Fence {
         token: Token { node, incarnation, counter },
@@ -121,30 +124,46 @@ fn transfer() -> impl Strategy<Value = TransferRequest> {
     })
 }
 
+fn model() -> impl Strategy<Value = Model> {
+    prop_oneof![Just(Model::StateMachine), Just(Model::PrimaryBackup)]
+}
+
+fn hello() -> impl Strategy<Value = Hello> {
+    (any::<u64>(), raft_id(), model()).prop_map(|(cluster, from, model)| Hello {
+        cluster: ClusterId(cluster),
+        from,
+        model,
+    })
+}
+
 fn hello_reply() -> impl Strategy<Value = HelloReply> {
-    (any::<(u64, String, bool)>(), raft_id(), option::of(raft_id())).prop_map(
-        |((cluster, cluster_name, formed), id, known_as)| HelloReply {
+    (any::<(u64, String, bool)>(), raft_id(), model(), option::of(raft_id())).prop_map(
+        |((cluster, cluster_name, formed), id, model, known_as)| HelloReply {
             cluster: ClusterId(cluster),
             cluster_name,
             id,
+            model,
             formed,
             known_as,
         },
     )
 }
 
+fn read_index_request() -> impl Strategy<Value = ReadIndexRequest> {
+    let confirm = prop_oneof![Just(Confirm::Quorum), Just(Confirm::Lease)];
+    (route(), confirm).prop_map(|(route, confirm)| ReadIndexRequest(route, confirm))
+}
+
 fn propose_request() -> impl Strategy<Value = ProposeRequest> {
-    (any::<(u64, u64, u8, u32)>(), bytes()).prop_map(|((id, timeout_ms, codec, count), run)| ProposeRequest {
-        id,
-        timeout_ms,
-        codec,
-        count,
-        run,
+    let kind = prop_oneof![Just(ProposalKind::Commands), Just(ProposalKind::Openings)];
+    (any::<(u64, u64, u8, u32)>(), kind, bytes()).prop_map(|((id, timeout_ms, codec, count), kind, run)| {
+        ProposeRequest { id, kind, timeout_ms, codec, count, run }
     })
 }
 
-fn propose_reply() -> impl Strategy<Value = ProposeReply> {
-    let outcome = prop_oneof![
+/// An outcome without parts.
+fn one_outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
         (any::<u64>(), bytes())
             .prop_map(|(first_index, replies)| Outcome::Committed { first_index, replies }),
         any::<(String, bool, Option<u64>)>().prop_map(|(reason, retry, leader)| Outcome::NotCommitted {
@@ -153,24 +172,64 @@ fn propose_reply() -> impl Strategy<Value = ProposeReply> {
             leader
         }),
         any::<String>().prop_map(|reason| Outcome::Unknown { reason }),
-    ];
+        Just(Outcome::Expired),
+        any::<u64>().prop_map(|index| Outcome::ReplyGone { index }),
+    ]
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    (1..=u32::MAX, one_outcome()).prop_map(|(count, outcome)| Part { count, outcome })
+}
+
+fn propose_reply() -> impl Strategy<Value = ProposeReply> {
+    let parts = prop::collection::vec(part(), 0..5).prop_map(Outcome::Parts);
+    let outcome = prop_oneof![one_outcome(), parts];
     (any::<u64>(), outcome).prop_map(|(id, outcome)| ProposeReply { id, outcome })
 }
 
 fn query_request() -> impl Strategy<Value = QueryRequest> {
-    let read = prop_oneof![Just(Read::Linearizable), Just(Read::Stale)];
-    (any::<(u32, u64)>(), read, bytes()).prop_map(|((group, timeout_ms), read, query)| QueryRequest {
-        group,
-        read,
-        timeout_ms,
-        query,
-    })
+    let freshness = prop_oneof![Just(Freshness::Quorum), Just(Freshness::Lease), Just(Freshness::Any)];
+    (any::<(u32, u64, u64)>(), freshness, bytes()).prop_map(
+        |((group, at_least, timeout_ms), freshness, query)| QueryRequest {
+            group,
+            freshness,
+            at_least,
+            timeout_ms,
+            query,
+        },
+    )
 }
 
 fn query_reply() -> impl Strategy<Value = QueryReply> {
     prop_oneof![
         (any::<u64>(), bytes()).prop_map(|(index, answer)| QueryReply::Answer { index, answer }),
-        any::<(String, bool)>().prop_map(|(reason, malformed)| QueryReply::Failed { reason, malformed }),
+        any::<(String, bool, u64)>().prop_map(|(reason, malformed, applied)| QueryReply::Failed {
+            reason,
+            malformed,
+            applied
+        }),
+    ]
+}
+
+fn subscribe_request() -> impl Strategy<Value = SubscribeRequest> {
+    let if_purged = prop_oneof![Just(IfPurged::Tell), Just(IfPurged::SendState)];
+    (any::<(u32, u64)>(), if_purged).prop_map(|((group, from), if_purged)| SubscribeRequest {
+        group,
+        from,
+        if_purged,
+    })
+}
+
+fn subscribe_reply() -> impl Strategy<Value = SubscribeReply> {
+    prop_oneof![
+        prop::collection::vec(entry(), 0..5).prop_map(SubscribeReply::Entries),
+        (any::<(u64, bool)>(), bytes()).prop_map(|((index, last), bytes)| SubscribeReply::State {
+            index,
+            bytes,
+            last
+        }),
+        any::<u64>().prop_map(|first| SubscribeReply::Purged { first }),
+        Just(SubscribeReply::Idle),
     ]
 }
 
@@ -243,9 +302,9 @@ round_trips! {
     snapshot_replies: snapshot_reply();
     transfer_requests: (route(), transfer());
     transfer_replies: Just(());
-    hellos: (any::<u64>(), raft_id()).prop_map(|(cluster, from)| Hello { cluster: ClusterId(cluster), from });
+    hellos: hello();
     hello_replies: hello_reply();
-    read_index_requests: route().prop_map(ReadIndexRequest);
+    read_index_requests: read_index_request();
     read_index_replies: any::<u64>().prop_map(|number| ReadIndex { number });
     propose_opening: any::<(u32, bool)>().prop_map(|(group, forwarded)| {
         Frame::<ProposeOpen, ProposeRequest>::Open(ProposeOpen { group, forwarded })
@@ -254,6 +313,8 @@ round_trips! {
     propose_replies: propose_reply();
     queries: query_request();
     query_replies: query_reply();
+    subscriptions: subscribe_request();
+    subscription_replies: subscribe_reply();
     status_requests: any::<u32>().prop_map(StatusRequest);
     statuses: status();
 }
@@ -277,6 +338,8 @@ proptest! {
         survives::<ProposeReply>(&bytes)?;
         survives::<QueryRequest>(&bytes)?;
         survives::<QueryReply>(&bytes)?;
+        survives::<SubscribeRequest>(&bytes)?;
+        survives::<SubscribeReply>(&bytes)?;
         survives::<StatusRequest>(&bytes)?;
         survives::<Status>(&bytes)?;
     }
@@ -285,7 +348,9 @@ proptest! {
     fn entries_of_arbitrary_bytes_are_malformed_or_empty(vote in vote(), entries in bytes()) {
         let empty = entries.is_empty();
         let proto = proto::AppendRequest { vote: Some(vote.into_proto()), previous: None, entries, committed: None };
-        prop_assert_eq!(AppendRequest::from_proto(proto).is_ok(), empty);
+        prop_assert_eq!(AppendRequest::from_proto(proto.clone()).is_ok(), empty);
+        let kind = Some(proto::subscribe_reply::Kind::Entries(proto.entries));
+        prop_assert_eq!(SubscribeReply::from_proto(proto::SubscribeReply { kind }).is_ok(), empty);
     }
 
     #[test]
@@ -296,7 +361,10 @@ proptest! {
             let bit = flip.index(damaged.len() * 8);
             damaged[bit / 8] ^= 1 << (bit % 8);
             proto.entries = damaged.into();
-            let error = AppendRequest::from_proto(proto).unwrap_err();
+            let error = AppendRequest::from_proto(proto.clone()).unwrap_err();
+            prop_assert!(matches!(error, TransportError::Malformed(_)), "{error}");
+            let kind = Some(proto::subscribe_reply::Kind::Entries(proto.entries));
+            let error = SubscribeReply::from_proto(proto::SubscribeReply { kind }).unwrap_err();
             prop_assert!(matches!(error, TransportError::Malformed(_)), "{error}");
         }
     }
@@ -304,19 +372,28 @@ proptest! {
 
 #[test]
 fn bodies_share_the_bytes_of_their_message() {
+    let within = |body: &Bytes, message: &Bytes| {
+        let (place, start) = (body.as_ptr() as usize, message.as_ptr() as usize);
+        (start..start + message.len()).contains(&place)
+    };
     let body = Bytes::from(vec![7; 1000]);
     let entry = Entry::new(EntryKind::Commands, body);
     let vote = Vote { term: 1, node: RaftId::new(1, 1), committed: true };
-    let request = AppendRequest { vote, previous: None, entries: vec![entry], committed: None };
+    let request = AppendRequest { vote, previous: None, entries: vec![entry.clone()], committed: None };
     let message = encode(&Frame::<Route, _>::Message(request).into_proto());
 
     let proto = decode::<proto::AppendMessage>(message.clone()).unwrap();
     let Frame::Message(arrived) = Frame::<Route, AppendRequest>::from_proto(proto).unwrap() else {
         panic!("a request was sent, an opening arrived");
     };
-    let place = arrived.entries[0].body.as_ptr() as usize;
-    let start = message.as_ptr() as usize;
-    assert!((start..start + message.len()).contains(&place), "the body was copied on its way in");
+    assert!(within(&arrived.entries[0].body, &message), "the body was copied on its way to a follower");
+
+    let message = encode(&SubscribeReply::Entries(vec![entry]).into_proto());
+    let proto = decode::<proto::SubscribeReply>(message.clone()).unwrap();
+    let SubscribeReply::Entries(arrived) = SubscribeReply::from_proto(proto).unwrap() else {
+        panic!("entries were sent, something else arrived");
+    };
+    assert!(within(&arrived[0].body, &message), "the body was copied on its way to a subscriber");
 }
 
 #[test]
@@ -333,7 +410,26 @@ fn what_must_be_there_is_named_when_it_lacks() {
 fn numbers_that_mean_nothing_are_malformed() {
     let codec = ProposeRequest::from_proto(proto::ProposeRequest { codec: 256, ..Default::default() });
     assert_eq!(codec.unwrap_err().to_string(), "malformed: there is no codec 256");
-    for read in [0, 3, -1] {
+    for model in [2, -1] {
+        let text = format!("malformed: there is no model {model}");
+        let from = Some(proto::RaftId::default());
+        let hello = Hello::from_proto(proto::HelloRequest { from, model, ..Default::default() });
+        assert_eq!(hello.unwrap_err().to_string(), text);
+        let reply = HelloReply::from_proto(proto::HelloReply { id: from, model, ..Default::default() });
+        assert_eq!(reply.unwrap_err().to_string(), text);
+    }
+    for kind in [2, -1] {
+        let request = ProposeRequest::from_proto(proto::ProposeRequest { kind, ..Default::default() });
+        let text = format!("malformed: there is no kind of proposal {kind}");
+        assert_eq!(request.unwrap_err().to_string(), text);
+    }
+    for if_purged in [2, -1] {
+        let request =
+            SubscribeRequest::from_proto(proto::SubscribeRequest { if_purged, ..Default::default() });
+        let text = format!("malformed: there is no way to deal with a purged record of kind {if_purged}");
+        assert_eq!(request.unwrap_err().to_string(), text);
+    }
+    for read in [0, 4, -1] {
         let query = QueryRequest::from_proto(proto::QueryRequest { read, ..Default::default() });
         assert_eq!(query.unwrap_err().to_string(), format!("malformed: there is no read of kind {read}"));
     }
@@ -341,4 +437,47 @@ fn numbers_that_mean_nothing_are_malformed() {
         let status = Status::from_proto(proto::StatusReply { role, ..Default::default() });
         assert_eq!(status.unwrap_err().to_string(), format!("malformed: there is no role {role}"));
     }
+}
+
+#[test]
+fn what_an_older_node_does_not_say_means_what_it_did() {
+    let node = Some(proto::RaftId::default());
+    let hello = Hello::from_proto(proto::HelloRequest { from: node, ..Default::default() });
+    assert_eq!(hello.unwrap().model, Model::StateMachine);
+    let reply = HelloReply::from_proto(proto::HelloReply { id: node, ..Default::default() });
+    assert_eq!(reply.unwrap().model, Model::StateMachine);
+    let request = ProposeRequest::from_proto(proto::ProposeRequest::default());
+    assert_eq!(request.unwrap().kind, ProposalKind::Commands);
+    let route = proto::Route { from: node, to: node, ..Default::default() };
+    let proto = proto::ReadIndexRequest { route: Some(route), ..Default::default() };
+    assert_eq!(ReadIndexRequest::from_proto(proto).unwrap().1, Confirm::Quorum);
+}
+
+#[test]
+fn numbers_of_reads_stay_what_they_were() {
+    for (read, freshness) in [(1, Freshness::Quorum), (2, Freshness::Any), (3, Freshness::Lease)] {
+        let query = QueryRequest::from_proto(proto::QueryRequest { read, ..Default::default() });
+        assert_eq!(query.unwrap().freshness, freshness);
+    }
+}
+
+#[test]
+fn a_part_is_of_some_records_and_has_no_parts() {
+    let read = |part| {
+        let parts = proto::Parts { parts: vec![part] };
+        let outcome = Some(proto::propose_reply::Outcome::Parts(parts));
+        ProposeReply::from_proto(proto::ProposeReply { id: 1, outcome })
+    };
+    let expired = Some(proto::part::Outcome::Expired(proto::Expired {}));
+    let part = Part { count: 1, outcome: Outcome::Expired };
+    let reply = read(proto::Part { count: 1, outcome: expired.clone() });
+    assert_eq!(reply, Ok(ProposeReply { id: 1, outcome: Outcome::Parts(vec![part.clone()]) }));
+
+    let none = read(proto::Part { count: 0, outcome: expired });
+    assert_eq!(none.unwrap_err().to_string(), "malformed: a part of the outcome is that of no record");
+
+    // A reply has its parts under a number that a part leaves free, and is laid out like a part otherwise.
+    let whole = ProposeReply { id: 1, outcome: Outcome::Parts(vec![part]) };
+    let nested = read(decode(encode(&whole.into_proto())).unwrap());
+    assert_eq!(nested.unwrap_err().to_string(), "malformed: the message lacks its part's outcome");
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::sync_channel;
 use bytes::{Bytes, BytesMut};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::log_store::LogStore;
-use lovebird_core::record::{RECORD_HEADER_BYTES, push_record};
+use lovebird_core::record::{Number, RECORD_HEADER_BYTES, push_record};
 use lovebird_storage::{Log, LogOptions, RealDisk};
 
 use crate::payload::payload;
@@ -74,7 +74,7 @@ pub(crate) fn entry(number: u64) -> Entry {
         Entry::new(EntryKind::Barrier, Bytes::new())
     } else {
         let mut run = BytesMut::new();
-        push_record(&mut run, 0, 0, &payload(number));
+        push_record(&mut run, Number::NONE, &payload(number));
         let mut entry = Entry::new(EntryKind::Commands, run.freeze());
         entry.header.record_count = 1;
         entry

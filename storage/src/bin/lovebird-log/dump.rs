@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use lovebird_core::entry::{EntryId, Header};
 use lovebird_core::identity::GroupId;
+use lovebird_core::record::Number;
 use lovebird_storage::Disk;
 use lovebird_storage::log::inspect::{Change, EntryView, OperationView, RecordView, SegmentView, Segments};
 use serde_json::{Value, json};
@@ -159,7 +160,7 @@ impl Printer<'_> {
         let text = || {
             let index = value::or_dash(view.log_index);
             let (term, number, time) = (header.term, header.number, time::shown(header.time));
-            let (session, sequence, bytes) = (record.session, record.sequence, record.payload.len());
+            let (Number { session, sequence, .. }, bytes) = (record.number, record.payload.len());
             let payload = payload.as_deref().map_or(String::new(), |payload| format!(" {payload}"));
             format!("{index} {term} {number} {time} {session} {sequence} {bytes}{payload}")
         };
@@ -169,8 +170,9 @@ impl Printer<'_> {
                 "term": header.term,
                 "entry_number": header.number,
                 "time_ns": header.time,
-                "session": record.session,
-                "sequence": record.sequence,
+                "session": record.number.session,
+                "sequence": record.number.sequence,
+                "window": record.number.window,
                 "bytes": record.payload.len(),
                 "payload": payload,
                 "cut_off": fate == Fate::CutOff,

@@ -28,6 +28,8 @@ pub(crate) fn kind(kind: EntryKind) -> &'static str {
         EntryKind::Membership => "membership",
         EntryKind::Barrier => "barrier",
         EntryKind::Commands => "commands",
+        EntryKind::Outcomes => "outcomes",
+        EntryKind::Sessions => "sessions",
     }
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn identity(identity: &Result<Identity, String>) -> Value {
             "cluster_name": identity.cluster_name,
             "initial_members": identity.initial_members,
             "node": identity.id.to_string(),
+            "model": identity.model.to_string(),
             "starts": identity.starts,
         }),
         Err(reason) => json!({ "verdict": "damaged", "reason": reason }),
@@ -69,11 +72,12 @@ pub(crate) fn identity(identity: &Result<Identity, String>) -> Value {
 pub(crate) fn identity_text(identity: &Identity) -> String {
     let members: Vec<String> = identity.initial_members.iter().map(u64::to_string).collect();
     format!(
-        "cluster {:?} ({}), initial members {}, node {}, starts {}",
+        "cluster {:?} ({}), initial members {}, node {}, {} model, starts {}",
         identity.cluster_name,
         identity.cluster,
         members.join(" "),
         identity.id,
+        identity.model,
         identity.starts
     )
 }

@@ -12,6 +12,8 @@
 //! - [`TransportError::Unreachable`] is said only if nothing of the call can have arrived.
 //! - One proxy is one connection, shared by all calls; it reconnects by itself when it is called again.
 
+mod clients;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -20,9 +22,15 @@ use futures_util::stream::BoxStream;
 use thiserror::Error;
 
 use crate::entry::{Entry, EntryId};
-use crate::identity::{ClusterId, GroupId, NodeId, RaftId};
+use crate::identity::{ClusterId, GroupId, RaftId};
 use crate::log_store::Vote;
+use crate::service::Model;
 use crate::snapshot_store::SnapshotId;
+
+pub use clients::{
+    Freshness, IfPurged, Member, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest,
+    QueryReply, QueryRequest, Read, Role, Status, SubscribeReply, SubscribeRequest,
+};
 
 /// From which life of which node to which, in which group of which cluster. Every peer message and stream names it, and
 /// its receiver refuses what is not meant for it.
@@ -129,6 +137,8 @@ pub struct Hello {
     pub cluster: ClusterId,
     /// The sender.
     pub from: RaftId,
+    /// In which model its service runs.
+    pub model: Model,
 }
 
 /// Answers a [`Hello`].
@@ -140,6 +150,8 @@ pub struct HelloReply {
     pub cluster_name: String,
     /// Who answers.
     pub id: RaftId,
+    /// In which model its service runs.
+    pub model: Model,
     /// Whether its log holds anything, that is, whether it knows the cluster to be formed.
     pub formed: bool,
     /// The life under which it knows the sender's node as a member or, before it knows a membership, the life of that node
@@ -147,161 +159,20 @@ pub struct HelloReply {
     pub known_as: Option<RaftId>,
 }
 
+/// How a leader makes sure that it still leads before it gives a read index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confirm {
+    /// A quorum has confirmed it after the question came.
+    Quorum,
+    /// Its lease has not run out, which assumes that clocks run at almost the same rate.
+    Lease,
+}
+
 /// Answers a request for a read index: everything acknowledged before the question is at or before this entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadIndex {
     /// The entry number that a replica must have applied.
     pub number: u64,
-}
-
-/// How a propose stream begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct ProposeOpen {
-    /// The group.
-    pub group: GroupId,
-    /// Whether a node forwards what clients gave it. It is then taken only by a node that leads, so that it does not travel in
-    /// circles.
-    pub forwarded: bool,
-}
-
-/// Many commands in one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProposeRequest {
-    /// Names the request on its stream; its reply carries it.
-    pub id: u64,
-    /// How long the sender will wait, in milliseconds from its arrival. What has not been proposed by then is dropped.
-    pub timeout_ms: u64,
-    /// What encoded the payloads.
-    pub codec: u8,
-    /// How many records the run holds.
-    pub count: u32,
-    /// The records, as [`crate::record`] lays them out.
-    pub run: Bytes,
-}
-
-/// What became of a [`ProposeRequest`], as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProposeReply {
-    /// The request.
-    pub id: u64,
-    /// Its outcome.
-    pub outcome: Outcome,
-}
-
-/// What became of a batch of commands: all of it, since a batch never spans entries.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Committed and applied; the replies follow one another as [`crate::reply`] lays them out.
-    Committed {
-        /// The log index of the first command; the others follow on it.
-        first_index: u64,
-        /// One reply a command.
-        replies: Bytes,
-    },
-    /// Certainly not committed, now or later.
-    NotCommitted {
-        /// Why, as a sentence.
-        reason: String,
-        /// Whether another node may take it, so that trying again at once makes sense.
-        retry: bool,
-        /// Who leads, if that is known.
-        leader: Option<NodeId>,
-    },
-    /// It may be committed, now or later.
-    Unknown {
-        /// Why, as a sentence.
-        reason: String,
-    },
-}
-
-/// How fresh a read must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
-pub enum Read {
-    /// It sees everything that was acknowledged to anyone before it began. Costs a round among the nodes, which many
-    /// reads share. The default.
-    #[default]
-    Linearizable,
-    /// Whatever this replica has applied. It may be arbitrarily old.
-    Stale,
-}
-
-/// A query of the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryRequest {
-    /// The group.
-    pub group: GroupId,
-    /// How fresh.
-    pub read: Read,
-    /// How long the sender will wait, in milliseconds from its arrival.
-    pub timeout_ms: u64,
-    /// The encoded query.
-    pub query: Bytes,
-}
-
-/// Answers a [`QueryRequest`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueryReply {
-    /// The answer.
-    Answer {
-        /// The log index at which the state was read.
-        index: u64,
-        /// The encoded answer.
-        answer: Bytes,
-    },
-    /// It could not be answered.
-    Failed {
-        /// Why, as a sentence.
-        reason: String,
-        /// Whether the query itself was at fault, so that asking again does not help.
-        malformed: bool,
-    },
-}
-
-/// What a node is at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It leads.
-    Leader,
-    /// It follows.
-    Follower,
-    /// It stands for election.
-    Candidate,
-    /// It receives, but has no vote.
-    Learner,
-}
-
-/// A member and where it listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The node.
-    pub id: NodeId,
-    /// Where it listens to its peers.
-    pub address: String,
-}
-
-/// What a node knows of itself. All counters are log indexes, except the term.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// The node.
-    pub id: NodeId,
-    /// Its role.
-    pub role: Role,
-    /// Its term.
-    pub term: u64,
-    /// Who leads, if it knows.
-    pub leader: Option<NodeId>,
-    /// Committed up to here, as far as it knows.
-    pub committed: u64,
-    /// Applied up to here.
-    pub applied: u64,
-    /// Covered by its newest snapshot.
-    pub snapshot: u64,
-    /// The first record that its log holds; `last + 1` if it holds none.
-    pub first: u64,
-    /// The last record of its log.
-    pub last: u64,
-    /// The members, by id.
-    pub members: Vec<Member>,
 }
 
 /// Why a message or a stream failed.
@@ -368,7 +239,7 @@ pub trait Endpoint: Send + Sync + 'static {
     async fn hello(&self, hello: Hello) -> TransportResult<HelloReply>;
 
     /// A follower asks the leader for a read index.
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex>;
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex>;
 
     /// A client's commands. Replies come as outcomes are known, not in order.
     async fn propose(
@@ -379,6 +250,9 @@ pub trait Endpoint: Send + Sync + 'static {
 
     /// A client's query.
     async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply>;
+
+    /// A client follows the log. Replies come as records are committed, until the client drops the stream.
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>>;
 
     /// What the node is.
     async fn status(&self, group: GroupId) -> TransportResult<Status>;

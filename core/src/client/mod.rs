@@ -1,0 +1,490 @@
+//! The client: a handle to propose commands, ask queries and follow the log, typed at the edge and bytes inside.
+//!
+//! Clones share one line to the cluster: what many callers propose while a batch is under way travels as the next one. A
+//! handle from [`crate::node::Node::client`] begins at that node; one from [`Client::over`] at any of the nodes it was given. Either
+//! way a command finds the leader by itself.
+//!
+//! # Exactly once
+//!
+//! A client opens a session with its first command, and numbers its commands in it ([`crate::session`]). It sends them again
+//! as often as need be, through changes of the leader and restarts of the cluster, and each takes effect once, in the order in
+//! which they were sent. A caller who does not want to wait longer is told whether the command is certainly not committed or
+//! unknown; with an [`Attempt`] it may go on waiting for the very same command.
+//!
+//! Callers whose requests come from elsewhere, and may come twice, have a [`Key`] for each: a name of theirs and a number. And
+//! [`Client::without_session`] is for those who want a plain log: a command whose outcome is unknown may be there once, or not, and
+//! proposing it again may carry it out twice.
+
+mod line;
+mod query;
+mod waiting;
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::codec::{Bincode, Codec};
+use crate::error::ProposeError;
+use crate::outcome::not_committed;
+use crate::record::{Number, PAYLOAD_BYTES_MAX, SEQUENCE_MAX};
+use crate::reply::{Reply, replies};
+use crate::runtime::{self, Instant, Task};
+use crate::service::Service;
+use crate::session::{Opened, Opening, Order};
+use crate::subscription::Subscription;
+use crate::transport::{Endpoint, Outcome, ProposalKind, Transport};
+use line::Line;
+use waiting::{Command, Numbering, Ticket, Waiting};
+
+/// Beyond its deadline, a caller waits so long for the outcome that is about to be given.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// How many numbers before the present one a [`Key`] may still be asked for.
+pub const KEYS_KEPT: u16 = 1023;
+
+/// How many names a client remembers the sessions of.
+const NAMES_MAX: usize = 16 << 10;
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// How long it waits for each command and query. By default 5 s.
+    pub timeout: Duration,
+    /// After how long a rest, by log time, the cluster forgets its session. By default an hour. A client that merely rests does not
+    /// notice; but a command whose outcome was unknown all that time can then no longer be found out.
+    pub session_expiry: Duration,
+    /// The same for the sessions behind [`Key`]s. By default a day.
+    pub key_expiry: Duration,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        ClientOptions {
+            timeout: Duration::from_secs(5),
+            session_expiry: Duration::from_secs(3600),
+            key_expiry: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+/// A command that was carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed<R> {
+    /// Its log index.
+    pub index: u64,
+    /// What the state machine answered.
+    pub reply: R,
+}
+
+/// A query that was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered<A> {
+    /// The log index at which the state was read.
+    pub index: u64,
+    /// The answer.
+    pub answer: A,
+}
+
+/// Names one command of a caller, so that it takes effect once however often it is proposed.
+///
+/// The name is the caller's own, such as a random one that it drew when it began; the numbers are 1, 2, 3 … in any order. The same
+/// key again gives the first reply and its log index, as long as none of the name's numbers is more than [`KEYS_KEPT`] higher. A
+/// name that is not used for [`ClientOptions::key_expiry`] expires, and is refused from then on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The caller, at most [`crate::session::NAME_BYTES_MAX`] bytes and at least one.
+    pub name: String,
+    /// The command, at least 1.
+    pub number: u64,
+}
+
+/// A handle on a replicated `S`. Cheap to clone; all clones share one line.
+pub struct Client<S> {
+    core: Core,
+    numbering: Numbering,
+    /// The highest log index seen, for a handle that never goes back.
+    seen: Option<Arc<AtomicU64>>,
+    timeout: Duration,
+    types: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Client<S> {
+    fn clone(&self) -> Self {
+        let Client { core, numbering, seen, timeout, .. } = self;
+        Client {
+            core: core.clone(),
+            numbering: *numbering,
+            seen: seen.clone(),
+            timeout: *timeout,
+            types: PhantomData,
+        }
+    }
+}
+
+impl<S> std::fmt::Debug for Client<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// The line and what belongs to it, without types.
+#[derive(Clone)]
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    waiting: Arc<Waiting>,
+    nodes: Arc<Nodes>,
+    options: ClientOptions,
+    /// The sessions of names, as far as this client has met them.
+    names: Mutex<BTreeMap<String, u64>>,
+    line: Task,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.line.abort();
+    }
+}
+
+impl Core {
+    /// A line to the nodes behind `endpoints`. Must be called within the runtime.
+    pub(crate) fn new(endpoints: Vec<Arc<dyn Endpoint>>, options: ClientOptions) -> Self {
+        let nodes = Arc::new(Nodes { endpoints, preferred: AtomicUsize::new(0) });
+        let waiting = Arc::new(Waiting::default());
+        let line = Line::new(waiting.clone(), nodes.clone(), options.session_expiry);
+        let line = runtime::spawn(line.run());
+        Core { shared: Arc::new(Shared { waiting, nodes, options, names: Mutex::default(), line }) }
+    }
+
+    /// Refuses what waits and what comes, and gives up what is under way.
+    pub(crate) fn close(&self, reason: &str) {
+        self.shared.waiting.close(reason);
+    }
+
+    pub(crate) fn nodes(&self) -> &Arc<Nodes> {
+        &self.shared.nodes
+    }
+}
+
+/// The nodes that a client knows, and the one that last served it.
+pub(crate) struct Nodes {
+    endpoints: Vec<Arc<dyn Endpoint>>,
+    preferred: AtomicUsize,
+}
+
+impl Nodes {
+    pub(crate) fn preferred(&self) -> Arc<dyn Endpoint> {
+        self.endpoints[self.preferred.load(Ordering::Relaxed) % self.endpoints.len()].clone()
+    }
+
+    pub(crate) fn try_next(&self) {
+        self.preferred.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl<S: Service> Client<S> {
+    pub(crate) fn of(core: Core) -> Self {
+        let timeout = core.shared.options.timeout;
+        Client { core, numbering: Numbering::Own, seen: None, timeout, types: PhantomData }
+    }
+
+    /// A handle that reaches the nodes at `addresses` by `transport`. It connects when it is first used, and goes on to the
+    /// next node when one cannot be reached, or gets nothing to a leader.
+    ///
+    /// Must be called within the runtime.
+    ///
+    /// # Panics
+    /// If there is no address.
+    pub fn over(transport: &dyn Transport, addresses: impl IntoIterator<Item = String>) -> Self {
+        Client::over_with(transport, addresses, ClientOptions::default())
+    }
+
+    /// The same with other options.
+    ///
+    /// # Panics
+    /// If there is no address.
+    pub fn over_with(
+        transport: &dyn Transport,
+        addresses: impl IntoIterator<Item = String>,
+        options: ClientOptions,
+    ) -> Self {
+        let endpoints: Vec<_> = addresses.into_iter().map(|address| transport.endpoint(&address)).collect();
+        assert!(!endpoints.is_empty(), "a client needs the address of at least one node");
+        Client::of(Core::new(endpoints, options))
+    }
+
+    /// The same handle with another time to wait for each command and query.
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Client { timeout, ..self.clone() }
+    }
+
+    /// A handle whose commands are in no session: at least once if they are proposed until one is acknowledged, and never kept track
+    /// of. Cheaper by a little, and safe only where a command that is carried out twice does no harm.
+    pub fn without_session(&self) -> Self {
+        Client { numbering: Numbering::None, ..self.clone() }
+    }
+
+    /// A handle that never goes back in time: each of its reads, at whatever replica and however stale, is from no earlier log
+    /// index than all that this handle and its clones have been answered with before. It waits for a replica that is behind.
+    pub fn monotonic(&self) -> Self {
+        Client { seen: Some(Arc::default()), ..self.clone() }
+    }
+
+    /// The highest log index that a [`Client::monotonic`] handle has seen; 0 for others. To hand it on, read
+    /// [`crate::transport::Read::AtLeast`] it elsewhere.
+    pub fn seen(&self) -> u64 {
+        self.seen.as_ref().map_or(0, |seen| seen.load(Ordering::SeqCst))
+    }
+
+    fn see(&self, index: u64) {
+        if let Some(seen) = &self.seen {
+            seen.fetch_max(index, Ordering::SeqCst);
+        }
+    }
+
+    /// Proposes a command (a request, in the primary-backup model) and waits until it is committed and applied.
+    ///
+    /// Dropping the future does not take the command back.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotCommitted`] only where that is certain; after the timeout usually [`ProposeError::Unknown`].
+    pub async fn propose(&self, proposal: S::Proposal) -> Result<Committed<S::Reply>, ProposeError> {
+        self.attempt(proposal)?.outcome().await
+    }
+
+    /// Prepares a command to be proposed. It is sent when [`Attempt::outcome`] is first asked for.
+    ///
+    /// # Errors
+    /// [`ProposeError::NotCommitted`] if it cannot be encoded or is too large.
+    pub fn attempt(&self, proposal: S::Proposal) -> Result<Attempt<S>, ProposeError> {
+        Ok(Attempt {
+            client: self.clone(),
+            payload: encode(&proposal)?,
+            numbering: self.numbering,
+            under_way: None,
+        })
+    }
+
+    /// Proposes a command under a key. Whoever has proposed it before gets the reply that it had.
+    ///
+    /// # Errors
+    /// As [`Client::propose`]; [`ProposeError::Unknown`] is then safe to try again. [`ProposeError::Expired`] if the name
+    /// has expired, [`ProposeError::ReplyGone`] if the number is too far behind.
+    pub async fn propose_as(
+        &self,
+        key: &Key,
+        proposal: S::Proposal,
+    ) -> Result<Committed<S::Reply>, ProposeError> {
+        let Key { name, number } = key;
+        if name.is_empty() || *number == 0 || *number > SEQUENCE_MAX {
+            let reason =
+                format!("a key is a name and a number from 1 to {SEQUENCE_MAX}, not {name:?} and {number}");
+            return Err(ProposeError::NotCommitted { reason });
+        }
+        let payload = encode(&proposal)?;
+        let deadline = Instant::now() + self.timeout;
+        let session = self.session_of(name, deadline).await?;
+        let window = u16::try_from(number - 1).unwrap_or(u16::MAX).min(KEYS_KEPT);
+        let numbering = Numbering::Given(Number { session, sequence: *number, window });
+        let mut under_way = self.send(ProposalKind::Commands, numbering, payload, deadline);
+        let outcome = under_way.outcome(deadline).await;
+        if outcome == Outcome::Expired {
+            self.names().remove(name);
+        }
+        self.read_outcome(outcome)
+    }
+
+    /// The session behind a name, which is opened if there is none.
+    async fn session_of(&self, name: &str, deadline: Instant) -> Result<u64, ProposeError> {
+        if let Some(session) = self.names().get(name) {
+            return Ok(*session);
+        }
+        let opening = Opening {
+            name: name.to_owned(),
+            patience_ms: millis(self.core.shared.options.key_expiry),
+            order: Order::Unordered,
+        };
+        opening.check().map_err(|reason| ProposeError::NotCommitted { reason })?;
+        let mut under_way = self.send(ProposalKind::Openings, Numbering::None, encode(&opening)?, deadline);
+        // The command itself has not been sent: whatever becomes of the opening, it is not committed by this call.
+        let reason = match under_way.outcome(deadline).await {
+            Outcome::Committed { replies: run, .. } => match read_opened(run) {
+                Some(Opened::Session(session)) => {
+                    let mut names = self.names();
+                    if names.len() >= NAMES_MAX {
+                        names.clear();
+                    }
+                    names.insert(name.to_owned(), session);
+                    return Ok(session);
+                }
+                Some(Opened::Gone) => {
+                    let reason = format!(
+                        "the name {name:?} was not used for too long; whether its commands were carried out before is no \
+                         longer known, and they will not be now: go on under another name"
+                    );
+                    return Err(ProposeError::Expired { reason });
+                }
+                None => "the reply to the opening of a session did not arrive whole".to_owned(),
+            },
+            Outcome::NotCommitted { reason, .. } | Outcome::Unknown { reason } => reason,
+            other => format!("the opening of a session came to {other:?}"),
+        };
+        // The key may have been used before, by this caller or through another node.
+        Err(ProposeError::Unknown { reason: format!("the session {name:?} could not be opened: {reason}") })
+    }
+
+    fn names(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+        self.core.shared.names.lock().expect("no code panics while it holds this lock")
+    }
+
+    fn send(&self, kind: ProposalKind, numbering: Numbering, payload: Bytes, deadline: Instant) -> UnderWay {
+        let (done, outcome) = oneshot::channel();
+        let ticket = Arc::new(Ticket::default());
+        let command =
+            Command { kind, numbering, payload, deadline, ticket: ticket.clone(), done, in_doubt: false };
+        self.core.shared.waiting.push(command);
+        UnderWay { outcome, ticket }
+    }
+
+    fn read_outcome(&self, outcome: Outcome) -> Result<Committed<S::Reply>, ProposeError> {
+        match outcome {
+            Outcome::Committed { first_index, replies } => {
+                self.see(first_index);
+                decode_reply::<S>(first_index, replies)
+            }
+            Outcome::NotCommitted { reason, .. } => Err(ProposeError::NotCommitted { reason }),
+            Outcome::Unknown { reason } => Err(ProposeError::Unknown { reason }),
+            Outcome::Expired => Err(ProposeError::Expired {
+                reason:
+                    "whether the command was carried out before is no longer known, and it will not be now"
+                        .to_owned(),
+            }),
+            Outcome::ReplyGone { index } => {
+                self.see(index);
+                Err(ProposeError::ReplyGone { index: (index > 0).then_some(index) })
+            }
+            Outcome::Parts(_) => {
+                Err(ProposeError::Unknown { reason: "one command was answered as several".to_owned() })
+            }
+        }
+    }
+
+    /// Follows the log from the record `from` on: everything that is committed, in order, each once.
+    pub fn subscribe(&self, from: u64) -> Subscription<S> {
+        Subscription::new(self.core.nodes().clone(), from.max(1))
+    }
+
+    /// Takes the state as a replica has it now, and follows the log from there on.
+    pub fn subscribe_with_state(&self) -> Subscription<S> {
+        Subscription::new(self.core.nodes().clone(), 0).or_state()
+    }
+}
+
+/// One command, proposed once however often its outcome is asked for.
+pub struct Attempt<S> {
+    client: Client<S>,
+    payload: Bytes,
+    numbering: Numbering,
+    under_way: Option<UnderWay>,
+}
+
+impl<S> std::fmt::Debug for Attempt<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("sent", &self.under_way.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<S: Service> Attempt<S> {
+    /// Proposes the command, if it is not under way, and waits for its outcome as long as the client waits.
+    ///
+    /// After [`ProposeError::Unknown`] it may be called again, and goes on waiting for the same command; after
+    /// [`ProposeError::NotCommitted`] it proposes it anew. Dropping the attempt does not take the command back.
+    ///
+    /// # Errors
+    /// As [`Client::propose`].
+    pub async fn outcome(&mut self) -> Result<Committed<S::Reply>, ProposeError> {
+        let deadline = Instant::now() + self.client.timeout;
+        let under_way = self.under_way.get_or_insert_with(|| {
+            self.client.send(ProposalKind::Commands, self.numbering, self.payload.clone(), deadline)
+        });
+        let outcome = under_way.outcome(deadline).await;
+        if matches!(outcome, Outcome::NotCommitted { .. }) {
+            self.under_way = None;
+        }
+        self.client.read_outcome(outcome)
+    }
+}
+
+/// A command that was handed to the line.
+struct UnderWay {
+    outcome: oneshot::Receiver<Outcome>,
+    ticket: Arc<Ticket>,
+}
+
+impl UnderWay {
+    async fn outcome(&mut self, deadline: Instant) -> Outcome {
+        let stopped = "the node stopped while the command was under way";
+        if self.outcome.is_terminated() {
+            return Outcome::Unknown {
+                reason: "what became of the command is no longer to be found out".to_owned(),
+            };
+        }
+        let left = Instant::now().until(deadline);
+        match runtime::timeout(left + GRACE, &mut self.outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Outcome::Unknown { reason: stopped.to_owned() },
+            Err(_) if self.ticket.abandon() => {
+                not_committed("no leader took the command before its deadline")
+            }
+            Err(_) => Outcome::Unknown {
+                reason: "the command was proposed, but no majority confirmed it before its deadline"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, ProposeError> {
+    let refused = |reason| ProposeError::NotCommitted { reason };
+    let payload =
+        Bincode::encode(value).map_err(|e| refused(format!("the command cannot be encoded: {e}")))?;
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        let bytes = payload.len();
+        return Err(refused(format!(
+            "the command has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are allowed"
+        )));
+    }
+    Ok(payload.into())
+}
+
+fn read_opened(run: Bytes) -> Option<Opened> {
+    match replies(run).next() {
+        Some(Reply::Reply(bytes)) => Bincode::decode(&bytes).ok(),
+        _ => None,
+    }
+}
+
+fn decode_reply<S: Service>(index: u64, run: Bytes) -> Result<Committed<S::Reply>, ProposeError> {
+    let disagree = |reason: String| ProposeError::Codec { index: Some(index), reason };
+    match replies(run).next() {
+        Some(Reply::Reply(bytes)) => match Bincode::decode(&bytes) {
+            Ok(reply) => Ok(Committed { index, reply }),
+            Err(error) => Err(disagree(format!("the reply cannot be decoded: {error}"))),
+        },
+        Some(Reply::Undecodable(reason)) => {
+            Err(disagree(format!("no replica can decode the command: {reason}")))
+        }
+        None => Err(disagree("the reply did not arrive whole".to_owned())),
+    }
+}

@@ -1,0 +1,230 @@
+//! A leader's working state: everything as of the end of its log, ahead of what is committed.
+//!
+//! It is made of what was copied when the leader's barrier was applied ([`Beginning`]), and moves with what is proposed. Making an
+//! entry of a batch decides for each record whether it enters, executes it if this is a primary, and moves the state: a function
+//! of the state, the batch and the time, without any waiting. Whoever holds the state drops it at the first failure; see
+//! [`crate::fence`] and [`crate::primary_backup`].
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
+
+use crate::apply::{Beginning, panic_text};
+use crate::codec::{Bincode, Codec};
+use crate::context::Context;
+use crate::entry::{Entry, EntryKind};
+use crate::error::Stopped;
+use crate::fence::{Fence, Token};
+use crate::identity::{ClusterId, GroupId};
+use crate::machine::WorkingCopy;
+use crate::outcome::not_committed;
+use crate::queue::Batch;
+use crate::record::{Number, Record, push_record, records};
+use crate::runtime::Worker;
+use crate::service::Model;
+use crate::session::{Admission, Opening, Sessions};
+use crate::stop::Stop;
+use crate::transport::{Outcome, ProposalKind};
+
+/// What a leader works on; see the module.
+pub(crate) struct Working {
+    cluster: ClusterId,
+    group: GroupId,
+    model: Model,
+    term: u64,
+    token: Token,
+    position: u64,
+    last_index: u64,
+    time: u64,
+    sessions: Sessions,
+    copy: Option<Box<dyn WorkingCopy>>,
+}
+
+/// What was decided about records that follow one another.
+#[derive(Debug)]
+pub(crate) enum Decision {
+    /// They enter the log, in the order in which they came.
+    Enter(u32),
+    /// One that has entered before: its reply is kept, or will be once what is under way has been applied.
+    Known(Number),
+    /// One that does not enter.
+    Told(Outcome),
+}
+
+/// A batch, and what is to be done about it.
+pub(crate) struct Plan {
+    pub(crate) batch: Batch,
+    pub(crate) decisions: Vec<Decision>,
+    /// What is to be proposed; nothing if no record enters.
+    pub(crate) entry: Option<Entry>,
+}
+
+impl Working {
+    pub(crate) fn new(
+        cluster: ClusterId,
+        group: GroupId,
+        model: Model,
+        term: u64,
+        beginning: Beginning,
+    ) -> Self {
+        let Beginning { token, numbering, sessions, copy } = beginning;
+        Working {
+            cluster,
+            group,
+            model,
+            term,
+            token,
+            position: 0,
+            last_index: numbering.last_index,
+            time: numbering.time,
+            sessions,
+            copy,
+        }
+    }
+
+    /// Decides about a batch that is proposed at `now`, in nanoseconds since the Unix epoch, and moves behind it.
+    fn plan(&mut self, batch: Batch, now: u64) -> Plan {
+        self.time = self.time.max(now);
+        self.sessions.advance(self.time);
+        match batch.kind {
+            ProposalKind::Openings => self.openings(batch),
+            ProposalKind::Commands => self.commands(batch),
+        }
+    }
+
+    fn openings(&mut self, batch: Batch) -> Plan {
+        for record in records(batch.run.clone()) {
+            let payload = record.expect("the intake has checked the run").payload;
+            let opening = Bincode::decode::<Opening>(&payload).expect("the intake has checked the opening");
+            self.sessions.open(&opening, self.time);
+        }
+        let decisions = vec![Decision::Enter(batch.count)];
+        let entry = self.entry(EntryKind::Sessions, batch.codec, batch.run.clone(), 0);
+        Plan { batch, decisions, entry: Some(entry) }
+    }
+
+    fn commands(&mut self, batch: Batch) -> Plan {
+        let mut decisions = Vec::new();
+        let mut made = BytesMut::new();
+        let mut entering = 0;
+        for record in records(batch.run.clone()) {
+            let record = record.expect("the intake has checked the run");
+            let number = record.number;
+            let decision = match self.decide(record, self.last_index + 1 + u64::from(entering), &mut made) {
+                Ok(()) => {
+                    if number.session != 0 {
+                        self.sessions.enter(number, self.time);
+                    }
+                    entering += 1;
+                    if let Some(Decision::Enter(count)) = decisions.last_mut() {
+                        *count += 1;
+                        continue;
+                    }
+                    Decision::Enter(1)
+                }
+                Err(decision) => decision,
+            };
+            decisions.push(decision);
+        }
+        if entering == 0 {
+            return Plan { batch, decisions, entry: None };
+        }
+        // If all of them enter as they are, the bytes that came are the bytes that go.
+        let whole = self.copy.is_none() && entering == batch.count;
+        let run = if whole { batch.run.clone() } else { made.freeze() };
+        let entry = self.entry(self.model.entry_kind(), batch.codec, run, entering);
+        self.last_index += u64::from(entering);
+        Plan { batch, decisions, entry: Some(entry) }
+    }
+
+    /// Whether a record enters with this log index. What enters is appended to `made`.
+    fn decide(&mut self, record: Record, index: u64, made: &mut BytesMut) -> Result<(), Decision> {
+        let number = record.number;
+        if number.session != 0 {
+            match self.sessions.admit(number) {
+                Admission::New => {}
+                Admission::Duplicate => return Err(Decision::Known(number)),
+                Admission::Settled => return Err(Decision::Told(Outcome::ReplyGone { index: 0 })),
+                Admission::Early => {
+                    return Err(Decision::Told(not_committed("a command before it is missing")));
+                }
+                Admission::Expired => return Err(Decision::Told(Outcome::Expired)),
+                Admission::Unheard => {
+                    return Err(Decision::Told(malformed("there never was such a session")));
+                }
+            }
+        }
+        let Some(copy) = &mut self.copy else {
+            push_record(made, number, &record.payload);
+            return Ok(());
+        };
+        let context = Context::new(self.cluster, index, self.term, Duration::from_nanos(self.time));
+        match copy.execute(&context, &record.payload) {
+            Ok(payload) => {
+                push_record(made, number, &payload);
+                Ok(())
+            }
+            Err(error) => {
+                Err(Decision::Told(malformed(&format!("the primary cannot execute the request: {error}"))))
+            }
+        }
+    }
+
+    fn entry(&mut self, kind: EntryKind, codec: u8, body: Bytes, record_count: u32) -> Entry {
+        self.position += 1;
+        let mut entry = Entry::new(kind, body);
+        entry.header.group = self.group;
+        entry.header.codec = codec;
+        entry.header.record_count = record_count;
+        entry.header.time = self.time;
+        entry.header.fence = Fence { token: self.token, position: self.position };
+        entry
+    }
+}
+
+fn malformed(reason: &str) -> Outcome {
+    Outcome::NotCommitted { reason: reason.to_owned(), retry: false, leader: None }
+}
+
+/// Where plans are made: where they are asked for or, since a primary runs the user's code, on a thread of its own.
+pub(crate) struct Planner {
+    worker: Option<Worker>,
+    stop: Arc<Stop>,
+}
+
+impl Planner {
+    pub(crate) fn new(model: Model, stop: Arc<Stop>) -> Self {
+        let worker = (model == Model::PrimaryBackup).then(|| Worker::start("lovebird-execute"));
+        Planner { worker, stop }
+    }
+
+    /// Decides about a batch, and gives the state back. `None` if the user's code panicked, which stops the node.
+    pub(crate) async fn plan(&self, mut working: Working, batch: Batch, now: u64) -> Option<(Working, Plan)> {
+        let Some(worker) = &self.worker else {
+            let plan = working.plan(batch, now);
+            return Some((working, plan));
+        };
+        let (done, planned) = oneshot::channel();
+        let stop = self.stop.clone();
+        worker.submit(move || {
+            let planned = catch_unwind(AssertUnwindSafe(move || {
+                let plan = working.plan(batch, now);
+                (working, plan)
+            }));
+            match planned {
+                Ok(planned) => {
+                    // Whoever asked has gone with the node.
+                    let _ = done.send(planned);
+                }
+                Err(panic) => {
+                    stop.set(Stopped::StateMachine(panic_text(&*panic)));
+                    resume_unwind(panic);
+                }
+            }
+        });
+        planned.await.ok()
+    }
+}
