@@ -16,7 +16,7 @@ use tokio::process::{ChildStdin, Command};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::node::asked_to_end;
+use crate::node::{Mode, asked_to_end};
 use crate::service::Arithmetic;
 
 /// Three is the least that survives the loss of one.
@@ -36,6 +36,9 @@ pub struct Options {
     /// The first of three ports on which the nodes listen to one another.
     #[arg(long, value_name = "PORT", default_value_t = 7001, value_parser = clap::value_parser!(u16).range(1..=65533))]
     raft_port: u16,
+    /// What the log holds, the same for as long as the data lives.
+    #[arg(long, value_enum, default_value_t = Mode::StateMachine)]
+    mode: Mode,
     /// Begin with empty directories; what is deleted must be nodes'.
     #[arg(long)]
     fresh: bool,
@@ -72,6 +75,9 @@ impl Options {
         .to_vec();
         for peer in 1..=NODES {
             arguments.extend(["--peer".to_owned(), format!("{peer}={}", self.raft(peer))]);
+        }
+        if self.mode == Mode::PrimaryBackup {
+            arguments.extend(["--mode", "primary-backup"].map(str::to_owned));
         }
         arguments
     }

@@ -6,6 +6,8 @@
 //!
 //! a request (`http.rs`) → a statement (`parse.rs`) → a command → agreement, disks and peers (the library) → `service.rs`, on
 //! every node → the reply, to the one who asked.
+//!
+//! With `--mode primary-backup` one node executes each statement (`primary.rs`), and the log holds what came out.
 
 #![forbid(unsafe_code)]
 // The modules read as they would in a library, where `pub` is what other crates see.
@@ -14,9 +16,11 @@
 
 mod http;
 mod launch;
+mod log;
 mod node;
 mod parse;
 mod peer;
+mod primary;
 mod service;
 
 use std::process::ExitCode;

@@ -5,20 +5,29 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use lovebird::{Node, NodeBuilder, Stopped};
+use clap::{Args, ValueEnum};
+use lovebird::{ClientOptions, Node, NodeBuilder, Primary, Stopped};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::http;
+use crate::http::{self, Calculator};
 use crate::peer::Peer;
 use crate::service::Arithmetic;
 
 /// How long a clean end may take. A node may be killed at any moment, so nothing is lost when it takes longer.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+
+/// Which model the service runs in. This is the one place where it is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// The log holds what clients ask for: `x+=5`.
+    StateMachine,
+    /// The log holds what a primary made of it: `x=6`.
+    PrimaryBackup,
+}
 
 #[derive(Args)]
 pub struct Options {
@@ -40,6 +49,9 @@ pub struct Options {
     /// The cluster's name, the same on all nodes.
     #[arg(long, value_name = "NAME", default_value = "arithmetic")]
     pub cluster: String,
+    /// What the log holds, the same on all nodes and for as long as the data lives.
+    #[arg(long, value_enum, default_value_t = Mode::StateMachine)]
+    pub mode: Mode,
     /// Take a snapshot after so many records …
     #[arg(long, value_name = "RECORDS", default_value_t = 100_000)]
     pub snapshot_records: u64,
@@ -55,6 +67,9 @@ pub struct Options {
     /// After how long a silence of the leader's another is elected, in milliseconds; up to twice that, by chance.
     #[arg(long, value_name = "MS", default_value_t = 500)]
     pub election_ms: u64,
+    /// After so many milliseconds without use a name of an Idempotency-Key expires.
+    #[arg(long, value_name = "MS", default_value_t = 24 * 3600 * 1000)]
+    pub key_expiry_ms: u64,
     /// Begin with an empty directory; what is deleted must be a node's.
     #[arg(long)]
     pub fresh: bool,
@@ -65,6 +80,13 @@ pub struct Options {
 
 /// Runs a node until it is asked to end, or cannot go on.
 pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    match options.mode {
+        Mode::StateMachine => run_service(Arithmetic::default(), options).await,
+        Mode::PrimaryBackup => run_service(Primary(Arithmetic::default()), options).await,
+    }
+}
+
+async fn run_service<S: Calculator>(service: S, options: Options) -> Result<(), Box<dyn Error>> {
     if options.fresh && options.data.try_exists()? {
         lovebird::remove_data(&options.data)?;
     }
@@ -75,7 +97,7 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         format!("cannot listen on {}: {error}; free it or choose another --http", options.http)
     })?;
     let node = tokio::select! {
-        node = start(&options) => node?,
+        node = start(service, &options) => node?,
         () = &mut asked => return Ok(()),
     };
     let (end_http, http_ends) = tokio::sync::oneshot::channel::<()>();
@@ -105,8 +127,13 @@ pub async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
 }
 
-async fn start(options: &Options) -> Result<Node<Arithmetic>, lovebird::StartError> {
-    let mut builder = NodeBuilder::new(Arithmetic::default())
+async fn start<S: Calculator>(service: S, options: &Options) -> Result<Node<S>, lovebird::StartError> {
+    let client_options = ClientOptions {
+        key_expiry: Duration::from_millis(options.key_expiry_ms),
+        ..ClientOptions::default()
+    };
+    let mut builder = NodeBuilder::new(service)
+        .client_options(client_options)
         .cluster(&options.cluster)
         .id(options.id)
         .listen(options.raft.to_string())

@@ -47,6 +47,20 @@ impl fmt::Display for ParseError {
     }
 }
 
+/// A command as it stands in the log: the statement that it was, or the outcome that a primary made of it.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operator = match self.operator {
+            Operator::Add => "+=",
+            Operator::Subtract => "-=",
+            Operator::Multiply => "*=",
+            Operator::Divide => "/=",
+            Operator::Set => "=",
+        };
+        write!(f, "{}{operator}{}", self.name, self.operand)
+    }
+}
+
 /// Reads a statement from the body of a request.
 pub fn statement(body: &[u8]) -> Result<Statement, ParseError> {
     let text = std::str::from_utf8(body).map_err(|e| {
@@ -179,6 +193,18 @@ mod tests {
         assert_eq!(statement(b"y*=2"), Ok(command("y", Operator::Multiply, 2)));
         assert_eq!(statement(b"y/=3"), Ok(command("y", Operator::Divide, 3)));
         assert_eq!(statement(b"x?"), Ok(Statement::Query("x".to_owned())));
+    }
+
+    #[test]
+    fn a_command_in_the_log_reads_as_it_was_written() {
+        for text in ["x+=5", "x-=2", "y*=-2", "y/=3"] {
+            let Ok(Statement::Command(command)) = statement(text.as_bytes()) else {
+                panic!("{text} is none")
+            };
+            assert_eq!(command.to_string(), text);
+        }
+        let outcome = Command { name: "x".to_owned(), operator: Operator::Set, operand: 6 };
+        assert_eq!(outcome.to_string(), "x=6");
     }
 
     #[test]

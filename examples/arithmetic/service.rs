@@ -13,15 +13,11 @@ pub struct Command {
 
 /// What to do with the variable; the log holds the position in this list, which therefore only grows at its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operator {
-    Add,
-    Subtract,
-    Multiply,
-    Divide,
-}
+#[rustfmt::skip]
+pub enum Operator { Add, Subtract, Multiply, Divide, Set }
 
 /// The variables that were ever set. Ordered, so that equal states are equal bytes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Arithmetic(BTreeMap<String, i64>);
 
 impl StateMachine for Arithmetic {
@@ -31,29 +27,33 @@ impl StateMachine for Arithmetic {
     type Answer = i64;
     type Snapshot = BTreeMap<String, i64>;
 
-    fn apply(&mut self, _: &Context, Command { name, operator, operand }: Command) -> Self::Reply {
-        let old = self.0.get(&name).copied().unwrap_or(0);
-        let new = match operator {
-            Operator::Add => old.checked_add(operand),
-            Operator::Subtract => old.checked_sub(operand),
-            Operator::Multiply => old.checked_mul(operand),
-            Operator::Divide if operand == 0 => return Err(format!("{name} stays {old}: division by 0")),
-            Operator::Divide => old.checked_div(operand),
-        };
-        let new = new.ok_or_else(|| format!("{name} stays {old}: the result is no 64-bit integer"))?;
-        self.0.insert(name, new);
+    fn apply(&mut self, _: &Context, command: Command) -> Self::Reply {
+        let new = self.value_after(&command)?;
+        self.0.insert(command.name, new);
         Ok(new)
     }
-
     fn query(&self, name: String) -> i64 {
         self.0.get(&name).copied().unwrap_or(0)
     }
-
     fn snapshot(&self) -> Self::Snapshot {
         self.0.clone()
     }
-
     fn restore(&mut self, snapshot: Self::Snapshot) {
         self.0 = snapshot;
+    }
+}
+
+impl Arithmetic {
+    pub fn value_after(&self, Command { name, operator, operand }: &Command) -> Result<i64, String> {
+        let old = self.0.get(name).copied().unwrap_or(0);
+        let new = match operator {
+            Operator::Add => old.checked_add(*operand),
+            Operator::Subtract => old.checked_sub(*operand),
+            Operator::Multiply => old.checked_mul(*operand),
+            Operator::Divide if *operand == 0 => return Err(format!("{name} stays {old}: division by 0")),
+            Operator::Divide => old.checked_div(*operand),
+            Operator::Set => Some(*operand),
+        };
+        new.ok_or_else(|| format!("{name} stays {old}: the result is no 64-bit integer"))
     }
 }
