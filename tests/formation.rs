@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use in_process::{Sum, parts_in_memory, until};
-use lovebird::{Node, Options};
+use lovebird::{Model, Node, Options};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::identity::{ClusterId, RaftId};
 use lovebird_core::log_store::{LogStore, Vote};
@@ -100,7 +100,8 @@ async fn a_founder_that_was_replaced_is_not_heard_on_a_stream_that_it_had_open()
         let endpoint = second.node.endpoint();
         let cluster = ClusterId::of("in memory", &members.keys().copied().collect());
         let (one, other) = (RaftId::new(1, 100), RaftId::new(1, 200));
-        let hello = async |from| endpoint.hello(Hello { cluster, from }).await.unwrap();
+        let hello =
+            async |from| endpoint.hello(Hello { cluster, from, model: Model::StateMachine }).await.unwrap();
         hello(one).await;
         let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
         let requests =

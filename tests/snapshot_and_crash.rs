@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use lovebird::{Context, Node, Options, StateMachine};
+use lovebird::{Context, Model, Node, Options, StateMachine};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::fence::Numbering;
 use lovebird_core::identity::{ClusterId, Identity, Membership, RaftId};
@@ -89,6 +89,7 @@ async fn a_snapshot_that_contradicts_the_uncommitted_end_of_the_log_wins_at_the_
             numbering: Numbering { term: 2, last_index: 17, ..Numbering::default() },
             membership_at: Some((1, 0)),
             membership,
+            sessions_bytes: 0,
         };
         let mut writer = snapshots.create(&meta).unwrap();
         writer.write_all(&[42]).unwrap();
@@ -101,6 +102,7 @@ async fn a_snapshot_that_contradicts_the_uncommitted_end_of_the_log_wins_at_the_
             cluster_name: "snapshot and crash".to_owned(),
             initial_members,
             id,
+            model: Model::StateMachine,
             starts: 2,
         },
         group: 0,

@@ -11,8 +11,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
 use in_process::{Cluster, until};
 use lovebird::{Client, Context, Options, ProposeError, Read, Role, StateMachine, Stopped};
-use lovebird_core::record::push_record;
-use lovebird_core::transport::{Outcome, ProposeOpen, ProposeRequest};
+use lovebird_core::record::{Number, push_record};
+use lovebird_core::transport::{Outcome, ProposalKind, ProposeOpen, ProposeRequest};
 use lovebird_transport::GrpcTransport;
 
 /// Counts; breaks when it is asked to.
@@ -102,7 +102,7 @@ async fn a_client_leaves_a_node_that_is_cut_off_from_the_others() {
 }
 
 fn request(id: u64, run: Bytes, count: u32) -> ProposeRequest {
-    ProposeRequest { id, timeout_ms: 60_000, codec: 1, count, run }
+    ProposeRequest { id, kind: ProposalKind::Commands, timeout_ms: 60_000, codec: 1, count, run }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -111,7 +111,7 @@ async fn a_request_that_no_entry_could_carry_is_refused() {
     until("the single node leads", || (cluster.node(1).status().role == Role::Leader).then_some(())).await;
     let mut run = BytesMut::new();
     for _ in 0..5 {
-        push_record(&mut run, 0, 0, &vec![0; 13 << 20]);
+        push_record(&mut run, Number::NONE, &vec![0; 13 << 20]);
     }
     let requests = stream::iter([request(7, run.freeze(), 5)]).boxed();
     let endpoint = cluster.node(1).endpoint();

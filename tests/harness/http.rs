@@ -95,6 +95,12 @@ impl Http {
         self.post("/", statement)
     }
 
+    /// Proposes under a key, with a deadline.
+    pub fn keyed(&self, key: &str, statement: &str, timeout: Duration) -> Result<Reply, NoReply> {
+        let url = self.url(&format!("/?timeout_ms={}", timeout.as_millis()));
+        reply(self.agent.post(url).header("Idempotency-Key", key).send(statement.as_bytes()))
+    }
+
     /// Proposes or queries, with a deadline.
     pub fn statement_within(&self, statement: &str, timeout: Duration) -> Result<Reply, NoReply> {
         self.post(&format!("/?timeout_ms={}", timeout.as_millis()), statement)

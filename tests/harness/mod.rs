@@ -18,7 +18,7 @@ pub mod program;
 pub mod wait;
 
 pub use cluster::Cluster;
-pub use http::{Freshness, Http, Reply};
+pub use http::{Freshness, Http, NoReply, Reply};
 pub use load::Load;
 pub use node::{Node, Role, Status};
 pub use wait::{PATIENCE, until};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird::{Context, Node, Options, StateMachine};
+use lovebird::{Context, Model, Node, Options, Service, StateMachine};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
@@ -63,7 +63,7 @@ pub struct Cluster<S> {
     starts: u32,
 }
 
-impl<S: StateMachine + Default> Cluster<S> {
+impl<S: Service + Default> Cluster<S> {
     /// A cluster of `size` nodes, all started.
     pub async fn start(size: u64, options: Options) -> Cluster<S> {
         let mut listeners = Vec::new();
@@ -100,6 +100,7 @@ impl<S: StateMachine + Default> Cluster<S> {
             cluster_name: "in process".to_owned(),
             initial_members,
             id: RaftId::new(id, id),
+            model: S::MODEL,
             starts: self.starts,
         };
         let parts = Parts {
@@ -184,6 +185,7 @@ pub fn parts_in_memory(
             cluster_name: "in memory".to_owned(),
             initial_members,
             id,
+            model: Model::StateMachine,
             starts: 1,
         },
         group: 0,
