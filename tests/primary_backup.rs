@@ -249,3 +249,68 @@ async fn backups_serve_while_their_primary_executes() {
     assert_eq!(held.await.unwrap().unwrap().reply, 10);
     cluster.kill_all().await;
 }
+
+/// A service whose outcomes are far larger than its requests, and whose replies are large, too.
+#[derive(Clone, Default)]
+struct Inflating(u64);
+
+impl StateMachine for Inflating {
+    type Command = String;
+    type Reply = String;
+    type Query = ();
+    type Answer = u64;
+    type Snapshot = u64;
+
+    fn apply(&mut self, _: &Context, outcome: String) -> String {
+        self.0 += 1;
+        "1".repeat(outcome.len() / 2)
+    }
+
+    fn query(&self, (): ()) -> u64 {
+        self.0
+    }
+
+    fn snapshot(&self) -> u64 {
+        self.0
+    }
+
+    fn restore(&mut self, snapshot: u64) {
+        self.0 = snapshot;
+    }
+}
+
+impl PrimaryBackup for Inflating {
+    type Request = u32;
+
+    fn execute(&self, _: &Context, bytes: u32) -> String {
+        "7".repeat(bytes as usize)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outcomes_that_no_entry_could_hold_together_go_into_several() {
+    let mut cluster = Cluster::start(3, quick(), |_| Primary(Inflating::default())).await;
+    cluster.leader().await;
+    let client = cluster.client("client", &[1, 2, 3]);
+    let callers: Vec<_> = (0..40)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.propose(1 << 20).await.unwrap() })
+        })
+        .collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap().reply.len(), 1 << 19);
+    }
+    // One that no record may hold is refused, and those behind it in its session go on.
+    let error = client.propose(17 << 20).await.unwrap_err();
+    assert!(matches!(error, lovebird::ProposeError::NotCommitted { .. }), "{error}");
+    assert_eq!(client.propose(2).await.unwrap().index, 41);
+    cluster.applied(41).await;
+    // All of it can be read again.
+    cluster.kill_all().await;
+    for id in cluster.ids() {
+        cluster.restart(id).await;
+    }
+    cluster.applied(41).await;
+    cluster.kill_all().await;
+}

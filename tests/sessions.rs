@@ -342,9 +342,9 @@ async fn a_message_of_new_old_early_and_foreign_commands_is_answered_in_parts() 
     assert!(matches!(outcome, Outcome::Committed { first_index: 4, .. }), "{outcome:?}");
     let outcome = send(&cluster, leader, &[(own(4, 0), 4)]).await;
     assert!(matches!(outcome, Outcome::ReplyGone { .. }), "{outcome:?}");
-    // A session that nobody opened, and numbers that cannot be.
+    // A session that nobody opened is as good as one that has expired; and numbers that cannot be are refused.
     let outcome = send(&cluster, leader, &[(Number { session: 99, sequence: 1, window: 0 }, 9)]).await;
-    assert!(matches!(outcome, Outcome::NotCommitted { retry: false, .. }), "{outcome:?}");
+    assert_eq!(outcome, Outcome::Expired);
     let outcome = send(&cluster, leader, &[(own(8, 8), 9)]).await;
     assert!(matches!(outcome, Outcome::NotCommitted { retry: false, .. }), "{outcome:?}");
     assert_eq!(list(&cluster, leader).await, [0, 2, 3, 7]);
@@ -367,5 +367,49 @@ async fn a_plain_command_is_proposed_once_and_told_to_be_unknown() {
     let other = cluster.client("other client", &ALL).without_session();
     assert_eq!(other.propose(3).await.unwrap().reply, 3);
     assert_eq!(list(&cluster, 1).await, [1, 2, 3]);
+    cluster.kill_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_replaced_and_does_not_know_it_gives_no_final_verdict() {
+    let mut cluster = start(quick()).await;
+    let old = cluster.leader().await;
+    cluster.node(old).client().without_session().propose(0).await.unwrap();
+    cluster.isolate(old);
+    cluster.leader_among(&cluster.others(old)).await;
+    // A session that is opened where the old leader does not hear of it.
+    let client = cluster.client("client", &cluster.others(old));
+    client.propose(1).await.unwrap();
+    assert_eq!(cluster.node(old).status().role, lovebird::Role::Leader, "it believes that it leads");
+    let of_session = Number { session: 1, sequence: 2, window: 0 };
+    let verdict = tokio::time::timeout(Duration::from_secs(1), send(&cluster, old, &[(of_session, 2)])).await;
+    let harmless = |outcome: &Outcome| {
+        matches!(outcome, Outcome::Unknown { .. } | Outcome::NotCommitted { retry: true, .. })
+    };
+    assert!(verdict.as_ref().is_err() || verdict.as_ref().is_ok_and(harmless), "{verdict:?}");
+    cluster.rejoin(old);
+    // Nor does a client that goes through it lose anything.
+    let through_old = cluster.client("other client", &[old]);
+    // The one above may have waited there, and have gone on to the new leader by now.
+    assert!((3..=4).contains(&through_old.propose(2).await.unwrap().reply));
+    cluster.kill_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_never_said_to_be_certainly_not_committed() {
+    let mut cluster = start(quick()).await;
+    let client = cluster.client("client", &[1]);
+    client.propose_as(&key("alice", 1), 1).await.unwrap();
+    for id in [2, 3] {
+        cluster.kill(id).await;
+    }
+    // The session is known, and nobody leads: an earlier attempt under this key may be under way for all that anyone knows.
+    let error =
+        client.with_timeout(Duration::from_millis(300)).propose_as(&key("alice", 2), 2).await.unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
+    for id in [2, 3] {
+        cluster.restart(id).await;
+    }
+    assert_eq!(client.propose_as(&key("alice", 2), 2).await.unwrap().reply, 2);
     cluster.kill_all().await;
 }

@@ -177,13 +177,23 @@ impl Replica {
 
     /// What a duplicate is told.
     pub(crate) fn kept(&self, number: Number) -> Kept {
-        // Poisoned means that the state machine panicked, and the node is about to stop.
-        self.applying.sessions.lock().map_or(Kept::Nothing, |sessions| sessions.kept(number))
+        lock(&self.applying.sessions).kept(number)
     }
 
     /// Has a beginning made when the barrier with this token is applied, and none for any earlier token.
     pub(crate) fn await_barrier(&self, token: Token) {
-        *lock(&self.applying.awaited) = Awaited { token: Some(token), beginning: None };
+        self.replace_awaited(Awaited { token: Some(token), beginning: None });
+    }
+
+    /// Has no beginning made, and drops what was.
+    pub(crate) fn await_no_barrier(&self) {
+        self.replace_awaited(Awaited::default());
+    }
+
+    fn replace_awaited(&self, awaited: Awaited) {
+        let before = std::mem::replace(&mut *lock(&self.applying.awaited), awaited);
+        // What is dropped may be the user's, which must not happen under the lock.
+        drop(before);
     }
 
     /// What was copied when the barrier that was last awaited was applied.
@@ -341,7 +351,7 @@ impl Replica {
     }
 }
 
-/// Only for what is never held while the user's code runs, except by the job that is running that code.
+/// Only for what is never held while the user's code runs.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no code panics while it holds this lock")
 }
@@ -443,13 +453,14 @@ fn apply_records(
         header.kind,
         machine.model()
     );
-    let mut table = lock(&applying.sessions);
-    table.advance(time);
+    // Locked step by step, never while the user's code runs: whoever answers a duplicate must not wait for that.
+    lock(&applying.sessions).advance(time);
     let mut next = first_index;
     for record in records(entry.body.clone()) {
         let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of records: {e}", entry.id()));
         let number = record.number;
-        let admission = if number.session == 0 { Admission::New } else { table.admit(number) };
+        let admission =
+            if number.session == 0 { Admission::New } else { lock(&applying.sessions).admit(number) };
         assert!(
             admission == Admission::New,
             "command {} of session {} stands at log index {next}, and is {admission:?}: a leader let in what it must not",
@@ -460,7 +471,7 @@ fn apply_records(
         let start = replies.len();
         machine.apply(&context, &record.payload, replies);
         if number.session != 0 {
-            table.keep(number, time, next, &replies[start..]);
+            lock(&applying.sessions).keep(number, time, next, &replies[start..]);
         }
         next += 1;
     }

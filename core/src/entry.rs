@@ -224,7 +224,15 @@ pub struct Entry {
 
 impl Entry {
     /// An entry that has not been stamped yet: term, number and first log index are 0.
+    ///
+    /// # Panics
+    /// If the body is larger than [`BODY_BYTES_MAX`], so that nobody could read it again.
     pub fn new(kind: EntryKind, body: Bytes) -> Self {
+        assert!(
+            body.len() <= BODY_BYTES_MAX,
+            "an entry's body of {} bytes exceeds the limit of {BODY_BYTES_MAX}",
+            body.len()
+        );
         let header = Header {
             kind,
             codec: 0,

@@ -19,7 +19,7 @@ use crate::transport::{Outcome, ProposalKind, ProposeOpen, ProposeReply, Propose
 
 /// The longest run that is taken. It becomes the body of one entry, which must be decodable, and must fit into one append
 /// message behind those that gathered before it: a longer one would be appended, and could never be replicated.
-const RUN_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
+pub(crate) const RUN_BYTES_MAX: usize = BODY_BYTES_MAX / 2;
 
 /// How many requests of one stream may be without an answer that the other side has taken; further ones wait in the
 /// transport. It bounds what a sender that never reads can make this node hold.

@@ -35,22 +35,44 @@ impl Progress {
 
     /// Waits until `number` is reached. Dropping the future is how to stop waiting.
     pub(crate) async fn wait(&self, number: u64) {
+        // Dropped behind the receiver, which is then seen to be gone.
+        let _leaving = Leaving { progress: self, number };
         let reached = {
             let mut state = self.0.lock().expect("no code panics while it holds this lock");
             if state.reached > number {
                 return;
             }
-            let waiters = state.waiters.entry(number).or_default();
-            // Those who gave up leave an entry behind; drop it here, so that it cannot pile up.
-            waiters.retain(|waiter| !waiter.is_closed());
             let (waiter, reached) = oneshot::channel();
-            waiters.push(waiter);
+            state.waiters.entry(number).or_default().push(waiter);
             reached
         };
         if reached.await.is_err() {
             // The replica has gone: what is waited for never comes.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Forgets those who no longer wait for `number`, so that whoever waits for what never comes leaves nothing behind.
+    fn forget(&self, number: u64) {
+        let mut state = self.0.lock().expect("no code panics while it holds this lock");
+        if let Some(waiters) = state.waiters.get_mut(&number) {
+            waiters.retain(|waiter| !waiter.is_closed());
+            if waiters.is_empty() {
+                state.waiters.remove(&number);
+            }
+        }
+    }
+}
+
+/// Someone who waits, and stops waiting in whatever way.
+struct Leaving<'a> {
+    progress: &'a Progress,
+    number: u64,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.progress.forget(self.number);
     }
 }
 
@@ -72,5 +94,17 @@ mod tests {
         assert!(five.now_or_never().is_some());
         assert!(progress.wait(9).now_or_never().is_some());
         assert!(progress.wait(10).now_or_never().is_none());
+    }
+
+    #[test]
+    fn whoever_stops_waiting_leaves_nothing_behind() {
+        let progress = Progress::default();
+        let mut never = Box::pin(progress.wait(u64::MAX));
+        let mut other = Box::pin(progress.wait(u64::MAX));
+        assert!((&mut never).now_or_never().is_none() && (&mut other).now_or_never().is_none());
+        drop(never);
+        assert_eq!(progress.0.lock().unwrap().waiters[&u64::MAX].len(), 1);
+        drop(other);
+        assert!(progress.0.lock().unwrap().waiters.is_empty());
     }
 }

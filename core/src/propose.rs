@@ -49,6 +49,12 @@ const OPENING: Duration = Duration::from_secs(1);
 /// How many entries may be under way. While they are, the next one grows.
 const UNDER_WAY_MAX: usize = 4;
 
+/// How many bytes of replies go back in one message, which must be one that can be sent. What does not fit is told to be unknown, and
+/// its client asks again: those of a session get the reply that is kept. One that alone is longer is never sent.
+const REPLY_BYTES_MAX: usize = 32 << 20;
+
+const TOO_MUCH: &str = "the replies are too long for one message";
+
 /// Draws tokens that are never used twice, in this or any other life of the node.
 pub(crate) struct Tokens {
     id: RaftId,
@@ -107,7 +113,9 @@ impl Proposer {
 
     /// Proposes as the leader of `term`, until that ends.
     async fn lead(&self, term: u64, watch: &mut LeadershipWatch) {
-        let Some(mut working) = self.begin(term, watch).await else { return };
+        let Some(mut working) = self.begin(term, watch).await else {
+            return self.replica.await_no_barrier();
+        };
         let mut under_way = FuturesOrdered::new();
         loop {
             let free = under_way.len() < UNDER_WAY_MAX;
@@ -271,27 +279,77 @@ fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica:
     };
     let (mut next, mut replies) =
         applied.map_or((0, Bytes::new()), |applied| (applied.first_index.unwrap_or(0), applied.replies));
-    let parts = plan.decisions.into_iter().map(|decision| match decision {
-        Decision::Enter(count) => {
-            let first_index = next;
-            next += u64::from(count);
-            let outcome = match split_replies(&mut replies, count) {
-                Some(replies) => Outcome::Committed { first_index, replies },
-                None => unknown("the replies to the command did not arrive whole"),
-            };
-            Part { count, outcome }
+    let mut parts = Vec::with_capacity(plan.decisions.len());
+    let mut room = REPLY_BYTES_MAX;
+    for decision in plan.decisions {
+        match decision {
+            Decision::Enter(count) => {
+                parts.extend(replied(next, &mut replies, count, &mut room));
+                next += u64::from(count);
+            }
+            Decision::Known(number) => {
+                let outcome = match replica.kept(number) {
+                    Kept::Reply(index, replies) => match within(replies.len(), &mut room) {
+                        Fit::Yes => Outcome::Committed { first_index: index, replies },
+                        Fit::NotNow => unknown(TOO_MUCH),
+                        Fit::Never => Outcome::ReplyGone { index },
+                    },
+                    Kept::Index(index) => Outcome::ReplyGone { index },
+                    // It is not applied yet, or by now it is settled or expired: whoever asks again is told which.
+                    Kept::Nothing => unknown("what became of the command before is not known yet"),
+                };
+                parts.push(Part { count: 1, outcome });
+            }
+            Decision::Told(outcome) => parts.push(Part { count: 1, outcome }),
         }
-        Decision::Known(number) => {
-            let outcome = match replica.kept(number) {
-                Kept::Reply(first_index, replies) => Outcome::Committed { first_index, replies },
-                Kept::Index(index) => Outcome::ReplyGone { index },
-                // It is not applied yet, or by now it is settled or expired: whoever asks again is told which.
-                Kept::Nothing => unknown("what became of the command before is not known yet"),
-            };
-            Part { count: 1, outcome }
-        }
-        Decision::Told(outcome) => Part { count: 1, outcome },
-    });
-    plan.batch.finish(joined(parts.collect()));
+    }
+    plan.batch.finish(joined(parts));
     true
+}
+
+/// The outcome of the next `count` records, which were committed from `first_index` on: their replies, as far as there is room.
+fn replied(first_index: u64, replies: &mut Bytes, count: u32, room: &mut usize) -> Vec<Part> {
+    let Some(mut all) = split_replies(replies, count) else {
+        return vec![Part { count, outcome: unknown("the replies to the command did not arrive whole") }];
+    };
+    if let Some(left) = room.checked_sub(all.len()) {
+        *room = left;
+        return vec![Part { count, outcome: Outcome::Committed { first_index, replies: all } }];
+    }
+    // One by one: the first of them that does not fit, and all behind it, are asked for again.
+    let mut parts = Vec::new();
+    for place in 0..count {
+        let index = first_index + u64::from(place);
+        let Some(reply) = split_replies(&mut all, 1) else { break };
+        let outcome = match within(reply.len(), room) {
+            Fit::Yes => Outcome::Committed { first_index: index, replies: reply },
+            Fit::NotNow => {
+                parts.push(Part { count: count - place, outcome: unknown(TOO_MUCH) });
+                break;
+            }
+            Fit::Never => Outcome::ReplyGone { index },
+        };
+        parts.push(Part { count: 1, outcome });
+    }
+    parts
+}
+
+/// Whether a reply goes into the message that has this much room left.
+enum Fit {
+    Yes,
+    NotNow,
+    Never,
+}
+
+fn within(bytes: usize, room: &mut usize) -> Fit {
+    if bytes > REPLY_BYTES_MAX {
+        return Fit::Never;
+    }
+    match room.checked_sub(bytes) {
+        Some(left) => {
+            *room = left;
+            Fit::Yes
+        }
+        None => Fit::NotNow,
+    }
 }

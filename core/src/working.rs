@@ -19,15 +19,21 @@ use crate::entry::{Entry, EntryKind};
 use crate::error::Stopped;
 use crate::fence::{Fence, Token};
 use crate::identity::{ClusterId, GroupId};
+use crate::intake::RUN_BYTES_MAX;
 use crate::machine::WorkingCopy;
 use crate::outcome::not_committed;
 use crate::queue::Batch;
-use crate::record::{Number, Record, push_record, records};
+use crate::record::{Number, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, Record, push_record, records};
 use crate::runtime::Worker;
 use crate::service::Model;
 use crate::session::{Admission, Opening, Sessions};
 use crate::stop::Stop;
 use crate::transport::{Outcome, ProposalKind};
+
+/// How many bytes of records an entry may hold before one more is put into it, which may itself have 16 MiB. A primary's outcomes may
+/// be far larger than the requests, which are bounded where they are taken in; and a body that no message could carry to the
+/// followers would be appended and never replicated.
+const MADE_BYTES_MAX: usize = RUN_BYTES_MAX - PAYLOAD_BYTES_MAX - RECORD_HEADER_BYTES;
 
 /// What a leader works on; see the module.
 pub(crate) struct Working {
@@ -54,11 +60,24 @@ pub(crate) enum Decision {
     Told(Outcome),
 }
 
+impl Decision {
+    /// Whether it says something for ever that is only true if this node still leads. A reply that is kept was committed in any
+    /// case, and what may be tried again is tried again.
+    fn needs_confirmation(&self) -> bool {
+        match self {
+            Decision::Enter(_) | Decision::Known(_) => false,
+            Decision::Told(outcome) => !matches!(outcome, Outcome::NotCommitted { retry: true, .. }),
+        }
+    }
+}
+
 /// A batch, and what is to be done about it.
 pub(crate) struct Plan {
     pub(crate) batch: Batch,
     pub(crate) decisions: Vec<Decision>,
-    /// What is to be proposed; nothing if no record enters.
+    /// What is to be proposed. If no record enters there is nothing to propose or, if something final is to be told, an entry
+    /// without records: whatever is told is told only when the entry has counted, so that nobody is told for ever what a
+    /// leader believes that was replaced long ago.
     pub(crate) entry: Option<Entry>,
 }
 
@@ -108,8 +127,10 @@ impl Working {
 
     fn commands(&mut self, batch: Batch) -> Plan {
         let mut decisions = Vec::new();
+        // In the state machine model only if not all of them enter: else the bytes that came are the bytes that go.
         let mut made = BytesMut::new();
         let mut entering = 0;
+        let mut confirmed = false;
         for record in records(batch.run.clone()) {
             let record = record.expect("the intake has checked the run");
             let number = record.number;
@@ -127,10 +148,12 @@ impl Working {
                 }
                 Err(decision) => decision,
             };
+            confirmed |= decision.needs_confirmation();
             decisions.push(decision);
         }
         if entering == 0 {
-            return Plan { batch, decisions, entry: None };
+            let entry = confirmed.then(|| self.entry(EntryKind::Sessions, batch.codec, Bytes::new(), 0));
+            return Plan { batch, decisions, entry };
         }
         // If all of them enter as they are, the bytes that came are the bytes that go.
         let whole = self.copy.is_none() && entering == batch.count;
@@ -151,11 +174,12 @@ impl Working {
                 Admission::Early => {
                     return Err(Decision::Told(not_committed("a command before it is missing")));
                 }
-                Admission::Expired => return Err(Decision::Told(Outcome::Expired)),
-                Admission::Unheard => {
-                    return Err(Decision::Told(malformed("there never was such a session")));
-                }
+                // One that never was is as lost as one that has expired: perhaps the cluster is another one.
+                Admission::Expired | Admission::Unheard => return Err(Decision::Told(Outcome::Expired)),
             }
+        }
+        if made.len() > MADE_BYTES_MAX {
+            return Err(Decision::Told(not_committed("the commands before it fill an entry")));
         }
         let Some(copy) = &mut self.copy else {
             push_record(made, number, &record.payload);

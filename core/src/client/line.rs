@@ -14,6 +14,7 @@
 //! what may have entered under the old one is told to be expired, since it can no longer be found out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::OccupiedEntry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub(super) struct Line {
     next: u64,
     /// Commands of the session that were sent and are not settled, by sequence.
     unsettled: BTreeMap<u64, Command>,
+    /// The highest sequence that was settled while it was in doubt. A late copy of it may still be on its way, so no number up to
+    /// here is ever given back, to be used for another command.
+    used_up: u64,
     /// The session is known to be no more.
     lost_session: bool,
 }
@@ -102,6 +106,7 @@ impl Line {
             session: None,
             next: 1,
             unsettled: BTreeMap::new(),
+            used_up: 0,
             lost_session: false,
         }
     }
@@ -115,9 +120,9 @@ impl Line {
             if self.waiting.is_closed() {
                 break;
             }
-            let endpoint = self.nodes.preferred();
+            let (turn, endpoint) = self.nodes.preferred();
             if self.serve(&endpoint).await.is_err() {
-                self.nodes.try_next();
+                self.nodes.leave(turn);
                 runtime::sleep(PAUSE).await;
             }
             self.waiting.expire();
@@ -244,7 +249,7 @@ impl Line {
         let Some(message) = stream.under_way.remove(&reply.id) else { return };
         if message.opens {
             match opened(reply.outcome) {
-                Some(session) => (self.session, self.next) = (Some(session), 1),
+                Some(session) => (self.session, self.next, self.used_up) = (Some(session), 1, 0),
                 None => stream.failed = true,
             }
             return;
@@ -274,6 +279,9 @@ impl Line {
             }
             outcome => {
                 if let Some(command) = self.unsettled.remove(&sequence) {
+                    if command.in_doubt {
+                        self.used_up = self.used_up.max(sequence);
+                    }
                     command.finish(outcome);
                 }
             }
@@ -312,7 +320,10 @@ impl Line {
             }
         } else {
             let mut certain = Vec::new();
-            while let Some(last) = self.unsettled.last_entry().filter(|last| !last.get().in_doubt) {
+            let used_up = self.used_up;
+            let is_certain =
+                |last: &OccupiedEntry<'_, u64, Command>| !last.get().in_doubt && *last.key() > used_up;
+            while let Some(last) = self.unsettled.last_entry().filter(is_certain) {
                 self.next = *last.key();
                 certain.push(last.remove());
             }

@@ -94,7 +94,8 @@ pub struct Answered<A> {
 ///
 /// The name is the caller's own, such as a random one that it drew when it began; the numbers are 1, 2, 3 … in any order. The same
 /// key again gives the first reply and its log index, as long as none of the name's numbers is more than [`KEYS_KEPT`] higher. A
-/// name that is not used for [`ClientOptions::key_expiry`] expires, and is refused from then on.
+/// name that is not used for [`ClientOptions::key_expiry`] expires, and is refused from then on: the last
+/// [`crate::session::GONE_NAMES_MAX`] names that expired are remembered. Whoever draws a new name each time never meets that limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// The caller, at most [`crate::session::NAME_BYTES_MAX`] bytes and at least one.
@@ -156,7 +157,7 @@ impl Drop for Shared {
 impl Core {
     /// A line to the nodes behind `endpoints`. Must be called within the runtime.
     pub(crate) fn new(endpoints: Vec<Arc<dyn Endpoint>>, options: ClientOptions) -> Self {
-        let nodes = Arc::new(Nodes { endpoints, preferred: AtomicUsize::new(0) });
+        let nodes = Arc::new(Nodes { endpoints, turn: AtomicUsize::new(0) });
         let waiting = Arc::new(Waiting::default());
         let line = Line::new(waiting.clone(), nodes.clone(), options.session_expiry);
         let line = runtime::spawn(line.run());
@@ -176,16 +177,26 @@ impl Core {
 /// The nodes that a client knows, and the one that last served it.
 pub(crate) struct Nodes {
     endpoints: Vec<Arc<dyn Endpoint>>,
-    preferred: AtomicUsize,
+    turn: AtomicUsize,
 }
 
 impl Nodes {
-    pub(crate) fn preferred(&self) -> Arc<dyn Endpoint> {
-        self.endpoints[self.preferred.load(Ordering::Relaxed) % self.endpoints.len()].clone()
+    /// The node to ask, and its turn.
+    pub(crate) fn preferred(&self) -> (usize, Arc<dyn Endpoint>) {
+        let turn = self.turn.load(Ordering::Relaxed);
+        (turn, self.endpoints[turn % self.endpoints.len()].clone())
     }
 
-    pub(crate) fn try_next(&self) {
-        self.preferred.fetch_add(1, Ordering::Relaxed);
+    /// Whether there is no other one to go on to.
+    pub(crate) fn is_single(&self) -> bool {
+        self.endpoints.len() == 1
+    }
+
+    /// Goes on to the next node, unless somebody else has done so since that turn: two who leave the same node together must not
+    /// pass by the one behind it.
+    pub(crate) fn leave(&self, turn: usize) {
+        // An error means that somebody else has.
+        let _ = self.turn.compare_exchange(turn, turn.wrapping_add(1), Ordering::Relaxed, Ordering::Relaxed);
     }
 }
 
@@ -275,7 +286,8 @@ impl<S: Service> Client<S> {
     /// Proposes a command under a key. Whoever has proposed it before gets the reply that it had.
     ///
     /// # Errors
-    /// As [`Client::propose`]; [`ProposeError::Unknown`] is then safe to try again. [`ProposeError::Expired`] if the name
+    /// [`ProposeError::NotCommitted`] only if the key or the command itself cannot be; otherwise [`ProposeError::Unknown`], since an
+    /// earlier attempt under the same key may be under way. It is safe to try again. [`ProposeError::Expired`] if the name
     /// has expired, [`ProposeError::ReplyGone`] if the number is too far behind.
     pub async fn propose_as(
         &self,
@@ -294,7 +306,11 @@ impl<S: Service> Client<S> {
         let window = u16::try_from(number - 1).unwrap_or(u16::MAX).min(KEYS_KEPT);
         let numbering = Numbering::Given(Number { session, sequence: *number, window });
         let mut under_way = self.send(ProposalKind::Commands, numbering, payload, deadline);
-        let outcome = under_way.outcome(deadline).await;
+        let outcome = match under_way.outcome(deadline).await {
+            // Of this attempt that is certain. The key may have been proposed before, by this caller or through another node.
+            Outcome::NotCommitted { reason, .. } => Outcome::Unknown { reason },
+            outcome => outcome,
+        };
         if outcome == Outcome::Expired {
             self.names().remove(name);
         }

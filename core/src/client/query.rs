@@ -31,11 +31,11 @@ impl<S: Service> Client<S> {
         };
         let at_least = index.max(self.seen());
         let deadline = Instant::now() + self.timeout;
-        let mut reason = "no node can be reached".to_owned();
+        let (mut reason, mut applied) = ("no node can be reached".to_owned(), None);
         loop {
             let left = Instant::now().until(deadline);
             if left.is_zero() {
-                return Err(QueryError::Unavailable { reason, applied: None });
+                return Err(QueryError::Unavailable { reason, applied });
             }
             let request = QueryRequest {
                 group: 0,
@@ -45,7 +45,8 @@ impl<S: Service> Client<S> {
                 query: query.clone(),
             };
             let nodes = self.core.nodes();
-            match runtime::timeout(left + GRACE, nodes.preferred().query(request)).await {
+            let (turn, node) = nodes.preferred();
+            match runtime::timeout(left + GRACE, node.query(request)).await {
                 Ok(Ok(QueryReply::Answer { index, answer })) => {
                     self.see(index);
                     let answer =
@@ -55,16 +56,18 @@ impl<S: Service> Client<S> {
                 Ok(Ok(QueryReply::Failed { reason, malformed: true, .. })) => {
                     return Err(QueryError::Codec { reason });
                 }
-                Ok(Ok(QueryReply::Failed { reason, malformed: false, applied })) => {
-                    // Its time is over, but the next query need not wait for a node that is cut off.
-                    nodes.try_next();
-                    return Err(QueryError::Unavailable { reason, applied: Some(applied) });
+                // Usually its time is over, but the next query need not wait for a node that is cut off.
+                Ok(Ok(QueryReply::Failed { reason: why, malformed: false, applied: index })) => {
+                    (reason, applied) = (why, Some(index));
+                    if nodes.is_single() {
+                        return Err(QueryError::Unavailable { reason, applied });
+                    }
                 }
                 // Asking again is harmless, so another node gets its chance.
-                Ok(Err(error)) => reason = error.to_string(),
-                Err(_) => reason = "the node does not answer".to_owned(),
+                Ok(Err(error)) => (reason, applied) = (error.to_string(), None),
+                Err(_) => (reason, applied) = ("the node does not answer".to_owned(), None),
             }
-            nodes.try_next();
+            nodes.leave(turn);
             runtime::sleep(PAUSE).await;
         }
     }

@@ -28,6 +28,9 @@
 //!   refused; the last [`GONE_NAMES_MAX`] such names are remembered.
 //! - Replies of all sessions together take at most [`REPLY_BYTES_MAX`]: beyond that those of the sessions that have rested longest go
 //!   first. A duplicate is then told its log index and that the reply is gone. It is never carried out again.
+//!
+//! All replicas must draw the same conclusions from the same log, so the limits are constants, and as much a part of the format as
+//! the layout of an entry: a version that changes one needs a way to say from which entry on.
 
 mod rules;
 mod table;

@@ -30,8 +30,8 @@ struct Session {
     order: Order,
     /// In nanoseconds.
     patience: u64,
-    /// When it expires, in log time, unless a command enters before.
-    expires: u64,
+    /// When it was used last, in log time.
+    used: u64,
     /// Nothing below this may still be asked for.
     lowest: u64,
     /// The highest sequence that has entered.
@@ -41,6 +41,11 @@ struct Session {
 }
 
 impl Session {
+    /// When it expires, in log time, unless it is used before.
+    fn expires(&self) -> u64 {
+        self.used.saturating_add(self.patience)
+    }
+
     /// How many commands are remembered that may still be asked for.
     fn held(&self) -> usize {
         match self.order {
@@ -68,8 +73,10 @@ pub(crate) struct Sessions {
     /// How many commands are remembered in all of them.
     held: usize,
     names: BTreeMap<String, u64>,
-    /// (when it expires, which): the first one rests longest, or has the least patience.
+    /// (when it expires, which).
     expiries: BTreeSet<(u64, u64)>,
+    /// (when it was used last, which): the first one has rested longest.
+    uses: BTreeSet<(u64, u64)>,
     gone: BTreeSet<String>,
     /// The same in the order in which they went.
     gone_in_order: VecDeque<String>,
@@ -100,7 +107,7 @@ impl Sessions {
                 return (Opened::Gone, None);
             }
         }
-        let evicted = match self.expiries.first() {
+        let evicted = match self.uses.first() {
             Some((_, first)) if self.live.len() >= SESSIONS_MAX => Some(*first),
             _ => None,
         };
@@ -113,7 +120,7 @@ impl Sessions {
             name: opening.name.clone(),
             order: opening.order,
             patience,
-            expires: time.saturating_add(patience),
+            used: time,
             lowest: 1,
             last: 0,
             entered: BTreeSet::new(),
@@ -121,7 +128,8 @@ impl Sessions {
         if !session.name.is_empty() {
             self.names.insert(session.name.clone(), self.opened);
         }
-        self.expiries.insert((session.expires, self.opened));
+        self.expiries.insert((session.expires(), self.opened));
+        self.uses.insert((session.used, self.opened));
         self.live.insert(self.opened, session);
         (Opened::Session(self.opened), evicted)
     }
@@ -165,31 +173,33 @@ impl Sessions {
         let mut evicted = Vec::new();
         while self.held > COMMANDS_MAX {
             // A window is far smaller than what all may hold together, so there is another one.
-            let Some(other) = self.by_expiry().find(|other| *other != number.session) else { break };
+            let Some(other) = self.by_rest().find(|other| *other != number.session) else { break };
             self.end(other);
             evicted.push(other);
         }
         Entered { lowest, evicted }
     }
 
-    /// The sessions in the order in which they expire.
-    pub(crate) fn by_expiry(&self) -> impl Iterator<Item = u64> {
-        self.expiries.iter().map(|(_, session)| *session)
+    /// The sessions, from the one that has rested longest to the one that was used last.
+    pub(crate) fn by_rest(&self) -> impl Iterator<Item = u64> {
+        self.uses.iter().map(|(_, session)| *session)
     }
 
     fn touch(&mut self, id: u64, time: u64) {
         let Some(session) = self.live.get_mut(&id) else { return };
-        let expires = time.saturating_add(session.patience);
-        if expires != session.expires {
-            self.expiries.remove(&(session.expires, id));
-            self.expiries.insert((expires, id));
-            session.expires = expires;
+        if time != session.used {
+            self.expiries.remove(&(session.expires(), id));
+            self.uses.remove(&(session.used, id));
+            session.used = time;
+            self.expiries.insert((session.expires(), id));
+            self.uses.insert((session.used, id));
         }
     }
 
     fn end(&mut self, id: u64) {
         let Some(session) = self.live.remove(&id) else { return };
-        self.expiries.remove(&(session.expires, id));
+        self.expiries.remove(&(session.expires(), id));
+        self.uses.remove(&(session.used, id));
         self.held -= session.held();
         if session.name.is_empty() {
             return;

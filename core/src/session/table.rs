@@ -23,7 +23,7 @@ pub(crate) enum Kept {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Reply {
     index: u64,
-    bytes: Option<Vec<u8>>,
+    bytes: Option<Bytes>,
 }
 
 /// The applied copy; see the module above. It is part of every snapshot.
@@ -75,7 +75,7 @@ impl SessionTable {
         }
         let replies = self.replies.entry(number.session).or_default();
         self.bytes += reply.len();
-        replies.insert(number.sequence, Reply { index, bytes: Some(reply.to_vec()) });
+        replies.insert(number.sequence, Reply { index, bytes: Some(Bytes::copy_from_slice(reply)) });
         while let Some(first) = replies.first_entry().filter(|first| *first.key() < lowest) {
             self.bytes -= first.remove().bytes.map_or(0, |bytes| bytes.len());
         }
@@ -88,7 +88,7 @@ impl SessionTable {
     pub(crate) fn kept(&self, number: Number) -> Kept {
         let reply = self.replies.get(&number.session).and_then(|replies| replies.get(&number.sequence));
         match reply {
-            Some(Reply { index, bytes: Some(bytes) }) => Kept::Reply(*index, Bytes::copy_from_slice(bytes)),
+            Some(Reply { index, bytes: Some(bytes) }) => Kept::Reply(*index, bytes.clone()),
             Some(Reply { index, bytes: None }) => Kept::Index(*index),
             None => Kept::Nothing,
         }
@@ -96,12 +96,13 @@ impl SessionTable {
 
     fn forget(&mut self, session: u64) {
         let replies = self.replies.remove(&session).unwrap_or_default();
-        self.bytes -= replies.values().filter_map(|reply| reply.bytes.as_ref()).map(Vec::len).sum::<usize>();
+        self.bytes -=
+            replies.values().filter_map(|reply| reply.bytes.as_ref()).map(Bytes::len).sum::<usize>();
     }
 
     /// Drops replies until half of what is allowed is left, so that it is not done again at once.
     fn make_room(&mut self) {
-        for session in self.sessions.by_expiry() {
+        for session in self.sessions.by_rest() {
             for reply in self.replies.get_mut(&session).into_iter().flat_map(BTreeMap::values_mut) {
                 if self.bytes <= REPLY_BYTES_MAX / 2 {
                     return;

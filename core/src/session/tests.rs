@@ -86,6 +86,19 @@ fn a_name_finds_its_session_until_it_is_gone() {
 }
 
 #[test]
+fn the_one_that_rests_longest_makes_room_however_patient_it_is() {
+    let mut sessions = Sessions::default();
+    let patient =
+        Opening { name: "patient".to_owned(), patience_ms: 24 * 3600 * 1000, order: Order::Unordered };
+    let (Opened::Session(patient), _) = sessions.open(&patient, 0) else { panic!("it is gone") };
+    for time in 1..SESSIONS_MAX as u64 {
+        open(&mut sessions, "", Order::Ordered, time);
+    }
+    let (_, evicted) = sessions.open(&opening("", Order::Ordered), SECOND);
+    assert_eq!(evicted, Some(patient));
+}
+
+#[test]
 fn there_is_a_limit_to_sessions_and_to_names_that_are_gone() {
     let mut sessions = Sessions::default();
     let first = open(&mut sessions, "first", Order::Unordered, 0);

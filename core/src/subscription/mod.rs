@@ -22,7 +22,7 @@ use crate::codec::{Bincode, Codec};
 use crate::entry::{Entry, EntryKind};
 use crate::error::SubscribeError;
 use crate::record::records;
-use crate::runtime;
+use crate::runtime::{self, Instant};
 use crate::service::{Model, Service};
 use crate::state_machine::Snapshot;
 use crate::transport::{IfPurged, Replies, SubscribeReply, SubscribeRequest};
@@ -81,6 +81,9 @@ pub struct Subscription<S: Service> {
     next: u64,
     if_purged: IfPurged,
     stream: Option<Replies<SubscribeReply>>,
+    /// The turn of the node that is asked, and when it was heard last or asked first.
+    turn: usize,
+    heard: Instant,
     /// Records that have arrived.
     arrived: VecDeque<Arrived>,
     /// The pieces of a state that is arriving.
@@ -109,6 +112,8 @@ impl<S: Service> Subscription<S> {
             next: from,
             if_purged: IfPurged::Tell,
             stream: None,
+            turn: 0,
+            heard: Instant::now(),
             arrived: VecDeque::new(),
             state: BytesMut::new(),
             types: std::marker::PhantomData,
@@ -140,7 +145,13 @@ impl<S: Service> Subscription<S> {
                 self.open().await;
                 continue;
             };
-            match runtime::timeout(SILENCE, stream.next()).await {
+            // Counted from when it was heard last, not from this call, which may be dropped and made again.
+            let left = Instant::now().until(self.heard + SILENCE);
+            let reply = runtime::timeout(left, stream.next()).await;
+            if reply.is_ok() {
+                self.heard = Instant::now();
+            }
+            match reply {
                 Ok(Some(Ok(SubscribeReply::Entries(entries)))) => {
                     if !entries.into_iter().all(|entry| self.take(entry)) {
                         tracing::warn!(
@@ -173,9 +184,13 @@ impl<S: Service> Subscription<S> {
     async fn open(&mut self) {
         let request = SubscribeRequest { group: 0, from: self.next, if_purged: self.if_purged };
         self.state.clear();
-        let endpoint = self.nodes.preferred();
-        match runtime::timeout(SILENCE, endpoint.subscribe(request)).await {
-            Ok(Ok(stream)) => self.stream = Some(stream),
+        let (turn, endpoint) = self.nodes.preferred();
+        if turn != self.turn {
+            (self.turn, self.heard) = (turn, Instant::now());
+        }
+        let left = Instant::now().until(self.heard + SILENCE);
+        match runtime::timeout(left, endpoint.subscribe(request)).await {
+            Ok(Ok(stream)) => (self.stream, self.heard) = (Some(stream), Instant::now()),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a subscription goes on at another node");
                 self.turn_away().await;
@@ -186,7 +201,8 @@ impl<S: Service> Subscription<S> {
 
     async fn turn_away(&mut self) {
         self.stream = None;
-        self.nodes.try_next();
+        self.nodes.leave(self.turn);
+        self.heard = Instant::now();
         runtime::sleep(PAUSE).await;
     }
 
