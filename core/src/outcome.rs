@@ -38,6 +38,13 @@ impl Pieces {
 
     /// The outcome of the next `count` records, at least one.
     pub(crate) fn take(&mut self, count: u32) -> Outcome {
+        // As a rule there is one part with one outcome, and its records are taken one by one.
+        if let Some(part) = self.0.front_mut()
+            && part.count > count
+        {
+            let rest = split(part, count);
+            return std::mem::replace(part, rest).outcome;
+        }
         let mut taken = Vec::new();
         let mut left = count;
         while left > 0 {

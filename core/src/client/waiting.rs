@@ -247,3 +247,121 @@ impl Waiting {
 fn finish_expired(command: Command) {
     command.finish(not_committed("no leader took the command before its deadline"));
 }
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn command(
+        kind: ProposalKind,
+        numbering: Numbering,
+        patience: Duration,
+    ) -> (Command, oneshot::Receiver<Outcome>) {
+        let (done, outcome) = oneshot::channel();
+        let command = Command {
+            kind,
+            numbering,
+            payload: Bytes::from_static(b"payload"),
+            deadline: Instant::now() + patience,
+            ticket: Arc::default(),
+            done,
+            in_doubt: false,
+        };
+        (command, outcome)
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// An opening was once sent as a command, since what had been next before it, a command, had just expired.
+    #[test]
+    fn what_expires_first_does_not_tell_of_which_kind_the_rest_is() {
+        let waiting = Waiting::default();
+        let (late, mut at_late) = command(ProposalKind::Commands, Numbering::Own, Duration::ZERO);
+        let (opening, _at_opening) = command(ProposalKind::Openings, Numbering::None, MINUTE);
+        waiting.push(late);
+        waiting.push(opening);
+        let taken = waiting.take(1 << 20, 100);
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].kind, ProposalKind::Openings);
+        assert!(matches!(at_late.try_recv(), Ok(Outcome::NotCommitted { .. })));
+    }
+
+    #[test]
+    fn a_caller_that_gives_up_in_time_is_certain_and_its_command_is_never_sent() {
+        let waiting = Waiting::default();
+        let (command, _at_command) = command(ProposalKind::Commands, Numbering::Own, MINUTE);
+        let ticket = command.ticket.clone();
+        waiting.push(command);
+        assert!(ticket.abandon());
+        assert!(waiting.take(1 << 20, 100).is_empty());
+        assert!(ticket.abandon(), "and it stays certain");
+    }
+
+    #[test]
+    fn a_caller_that_gives_up_too_late_is_certain_again_once_the_command_was_refused() {
+        let waiting = Waiting::default();
+        let (command, _at_command) = command(ProposalKind::Commands, Numbering::Own, MINUTE);
+        let ticket = command.ticket.clone();
+        waiting.push(command);
+        let taken = waiting.take(1 << 20, 100);
+        assert!(!ticket.abandon());
+        waiting.put_back(taken);
+        assert!(ticket.abandon());
+        assert!(waiting.take(1 << 20, 100).is_empty());
+    }
+
+    #[test]
+    fn what_may_have_entered_is_never_certain_again() {
+        let waiting = Waiting::default();
+        let (command, mut at_command) = command(ProposalKind::Commands, Numbering::Own, MINUTE);
+        let ticket = command.ticket.clone();
+        waiting.push(command);
+        let mut taken = waiting.take(1 << 20, 100);
+        taken[0].in_doubt = true;
+        waiting.put_back(taken);
+        assert!(!ticket.abandon());
+        waiting.close("gone");
+        assert!(matches!(at_command.try_recv(), Ok(Outcome::Unknown { .. })));
+    }
+
+    #[test]
+    fn what_is_put_back_goes_before_what_came_since_and_kinds_do_not_mix() {
+        let waiting = Waiting::default();
+        let mut receivers = Vec::new();
+        let mut push = |kind, numbering| {
+            let (command, outcome) = command(kind, numbering, MINUTE);
+            waiting.push(command);
+            receivers.push(outcome);
+        };
+        push(ProposalKind::Commands, Numbering::None);
+        push(ProposalKind::Commands, Numbering::Own);
+        push(ProposalKind::Openings, Numbering::None);
+        let taken = waiting.take(1 << 20, 100);
+        assert_eq!(taken.len(), 2);
+        push(ProposalKind::Commands, Numbering::Own);
+        waiting.put_back(taken);
+        let again = waiting.take(1 << 20, 100);
+        assert_eq!(
+            again.iter().map(|command| command.numbering).collect::<Vec<_>>(),
+            [Numbering::None, Numbering::Own]
+        );
+        assert_eq!(waiting.take(1 << 20, 100)[0].kind, ProposalKind::Openings);
+        assert_eq!(waiting.take(1 << 20, 100).len(), 1);
+    }
+
+    #[test]
+    fn a_closed_client_ends_what_waits_refuses_what_comes_and_takes_nothing_back() {
+        let waiting = Waiting::default();
+        let (first, mut at_first) = command(ProposalKind::Commands, Numbering::Own, MINUTE);
+        waiting.push(first);
+        let (second, mut at_second) = command(ProposalKind::Commands, Numbering::Own, MINUTE);
+        waiting.push(second);
+        let taken = waiting.take(40, 1);
+        waiting.close("gone");
+        assert!(matches!(at_second.try_recv(), Ok(Outcome::NotCommitted { .. })));
+        waiting.put_back(taken);
+        assert!(matches!(at_first.try_recv(), Ok(Outcome::NotCommitted { .. })));
+    }
+}
