@@ -21,7 +21,7 @@ use madsim::runtime::{Handle, NodeHandle};
 
 use crate::chance::Chance;
 use crate::check::Checker;
-use crate::counter::Counter;
+use crate::counter::{self, Counter, Subject};
 use crate::mount::Mount;
 use crate::port::Port;
 use crate::schedule::{Fault, Survives};
@@ -32,9 +32,9 @@ const GROUP: u32 = 0;
 pub type DiskMaker = Arc<dyn Fn(MemoryDisk) -> Arc<dyn Disk> + Send + Sync>;
 
 /// The nodes and what lies between them. Lives in the run's main task.
-pub struct Cluster {
+pub struct Cluster<S> {
     setting: Arc<Setting>,
-    places: BTreeMap<u64, Place>,
+    places: BTreeMap<u64, Place<S>>,
 }
 
 /// What all nodes share.
@@ -45,31 +45,36 @@ struct Setting {
 }
 
 /// Where a node stands, whether it runs or not.
-struct Place {
+struct Place<S> {
     handle: NodeHandle,
-    stand: Arc<Stand>,
+    stand: Arc<Stand<S>>,
 }
 
-struct Stand {
+struct Stand<S> {
     id: u64,
     disk: MemoryDisk,
     seen_through: Arc<dyn Disk>,
     lives: AtomicU64,
     mount: Mutex<Option<Mount>>,
-    running: Mutex<Option<Replica>>,
+    running: Mutex<Option<Replica<S>>>,
 }
 
 /// A node that runs.
-#[derive(Clone)]
-pub struct Replica {
+pub struct Replica<S> {
     /// The node.
-    pub node: Node<Counter>,
+    pub node: Node<S>,
     /// Its log.
     pub log: Arc<dyn LogStore>,
 }
 
-impl Stand {
-    fn running(&self) -> MutexGuard<'_, Option<Replica>> {
+impl<S> Clone for Replica<S> {
+    fn clone(&self) -> Self {
+        Replica { node: self.node.clone(), log: self.log.clone() }
+    }
+}
+
+impl<S> Stand<S> {
+    fn running(&self) -> MutexGuard<'_, Option<Replica<S>>> {
         lock(&self.running)
     }
 
@@ -110,9 +115,9 @@ fn options() -> Options {
     }
 }
 
-impl Cluster {
+impl<S: Subject> Cluster<S> {
     /// Nodes 1 to `nodes`, all started. Must be called in the run's main task.
-    pub fn start(nodes: u64, disks: &DiskMaker, checker: Checker) -> Cluster {
+    pub fn start(nodes: u64, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
         let setting = Arc::new(Setting { network: MemoryNetwork::new(), members, checker });
         let places = (1..=nodes)
@@ -140,7 +145,7 @@ impl Cluster {
     }
 
     /// A handle on the cluster, or on a part of it, as a client at `from` has it. Must be called in the client's own task.
-    pub fn client(&self, from: u64, nodes: impl IntoIterator<Item = u64>) -> Client<Counter> {
+    pub fn client(&self, from: u64, nodes: impl IntoIterator<Item = u64>) -> Client<S> {
         Client::over(&self.setting.network.transport(&address(from)), nodes.into_iter().map(address))
     }
 
@@ -155,7 +160,7 @@ impl Cluster {
     }
 
     /// The nodes that run, and have come so far as to be open.
-    pub fn replicas(&self) -> Vec<(u64, Replica)> {
+    pub fn replicas(&self) -> Vec<(u64, Replica<S>)> {
         self.places.iter().filter_map(|(id, place)| Some((*id, place.stand.running().clone()?))).collect()
     }
 
@@ -200,6 +205,13 @@ impl Cluster {
         }
     }
 
+    /// The run is over. What the nodes hold is let go: they hold one another, so that nothing else would end them.
+    pub fn end(&self) {
+        for id in self.ids() {
+            self.kill(id, &mut || true);
+        }
+    }
+
     /// Ends a node in this instant. `keep` says which of the unsynced sectors its disk keeps.
     fn kill(&self, id: u64, keep: &mut dyn FnMut() -> bool) {
         let place = &self.places[&id];
@@ -224,7 +236,7 @@ impl Cluster {
 }
 
 /// One life of a node.
-async fn live(setting: Arc<Setting>, stand: Arc<Stand>) {
+async fn live<S: Subject>(setting: Arc<Setting>, stand: Arc<Stand<S>>) {
     let id = stand.id;
     let life = stand.lives.fetch_add(1, Ordering::Relaxed) + 1;
     match open(&setting, &stand, life).await {
@@ -241,7 +253,7 @@ async fn live(setting: Arc<Setting>, stand: Arc<Stand>) {
 }
 
 /// Puts a node together, as the facade does.
-async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, StartError> {
+async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Result<Replica<S>, StartError> {
     let own = address(stand.id);
     let path = Path::new("/data");
     let disk = stand.mount();
@@ -249,6 +261,7 @@ async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, St
         cluster_name: "simulated".to_owned(),
         node: stand.id,
         initial_members: setting.members.keys().copied().collect::<BTreeSet<_>>(),
+        model: S::MODEL,
     };
     let mut directory = DataDirectory::open(disk.clone(), path, &expected, runtime::random_u64())?;
     let log_options = LogOptions {
@@ -273,8 +286,9 @@ async fn open(setting: &Setting, stand: &Stand, life: u64) -> Result<Replica, St
         transport: Arc::new(setting.network.transport(&own)),
         guard: Box::new((log, directory)),
     };
-    let machine = Counter::new(setting.checker.clone(), stand.id, life);
-    let node = Node::open(machine, parts, options()).await?;
+    let replica = counter::Replica { node: stand.id, life, model: S::MODEL };
+    let service = S::of(Counter::new(setting.checker.clone(), replica));
+    let node = Node::open(service, parts, options()).await?;
     let here = Handle::current().get_node(madsim::plugin::node()).unwrap_or_else(|| {
         panic!("the task of node {} runs on no node", stand.id);
     });

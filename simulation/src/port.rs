@@ -15,9 +15,10 @@ use futures_util::stream::{self, BoxStream};
 use lovebird_core::identity::GroupId;
 use lovebird_core::runtime::{self, Instant};
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest,
-    QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status,
-    TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportError,
+    TransportResult, VoteReply, VoteRequest,
 };
 use madsim::runtime::NodeHandle;
 use madsim::task::JoinHandle;
@@ -183,8 +184,8 @@ impl Endpoint for Port {
         self.handle(move |node| async move { node.hello(hello).await }).await
     }
 
-    async fn read_index(&self, route: Route) -> TransportResult<ReadIndex> {
-        self.handle(move |node| async move { node.read_index(route).await }).await
+    async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
+        self.handle(move |node| async move { node.read_index(route, confirm).await }).await
     }
 
     async fn propose(
@@ -199,6 +200,11 @@ impl Endpoint for Port {
 
     async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
         self.handle(move |node| async move { node.query(request).await }).await
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        let replies = self.handle(move |node| async move { node.subscribe(request).await }).await?;
+        Ok(self.replies(replies))
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {

@@ -4,14 +4,18 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lovebird_core::client::Client;
+use lovebird_core::primary_backup::Primary;
 use lovebird_core::runtime::{self, Instant, Simulation};
+use lovebird_core::service::Model;
 use lovebird_core::transport::{Read, Role};
 
-use crate::check::{Checker, Tally};
+use crate::check::{Checker, Line, Tally, Way};
 use crate::cluster::{Cluster, DiskMaker, Replica};
-use crate::counter::{Add, Answer, Query, State};
+use crate::counter::{Add, Answer, Counter, Query, State, Subject};
 use crate::logs;
 use crate::schedule::{Fault, Schedule, Survives};
+use crate::subscriber::Subscribers;
 use crate::workload::{Workload, propose};
 
 /// After everything has healed, the cluster must acknowledge a new command within this time.
@@ -47,6 +51,8 @@ pub struct Run {
 pub struct Outcome {
     /// The seed.
     pub seed: u64,
+    /// In which model the service ran.
+    pub model: Model,
     /// How much time passed in the simulated world.
     pub simulated: Duration,
     /// What was seen.
@@ -72,6 +78,14 @@ impl Run {
     /// Makes the run, on a thread of its own, since madsim seeds the order of hash tables a thread. A panic anywhere in it
     /// is told as a violation.
     pub fn run(self) -> Outcome {
+        match self.schedule.model {
+            Model::StateMachine => self.run_service::<Counter>(),
+            Model::PrimaryBackup => self.run_service::<Primary<Counter>>(),
+        }
+    }
+
+    /// Makes the run with a service of the caller's choice.
+    pub fn run_service<S: Subject>(self) -> Outcome {
         let checker = Checker::new();
         let (seed, watching) = (self.seed, checker.clone());
         let thread = std::thread::Builder::new().name(format!("seed {seed}"));
@@ -80,7 +94,7 @@ impl Run {
                 let simulation = Simulation::new(seed);
                 simulation.block_on(async move {
                     let start = Instant::now();
-                    self.go(watching).await;
+                    self.go::<S>(watching).await;
                     start.until(Instant::now())
                 })
             })
@@ -95,15 +109,16 @@ impl Run {
             }
             Err(error) => panic!("the system gives no thread for a run: {error}"),
         };
-        Outcome { seed, simulated, tally: checker.tally() }
+        Outcome { seed, model: S::MODEL, simulated, tally: checker.tally() }
     }
 
-    async fn go(self, checker: Checker) {
+    async fn go<S: Subject>(self, checker: Checker) {
         checker.start();
         let Run { seed, schedule, disks } = self;
-        let cluster = Arc::new(Cluster::start(schedule.nodes, &disks, checker.clone()));
+        let cluster = Arc::new(Cluster::<S>::start(schedule.nodes, &disks, checker.clone()));
         let (network, ids) = (cluster.network(), cluster.ids());
-        let workload = Workload::start(seed, &schedule.clients, &ids, &network, &checker).await;
+        let workload = Workload::start::<S>(seed, &schedule, &ids, &network, &checker).await;
+        let subscribers = Subscribers::start::<S>(seed, &schedule, &ids, &network, &checker);
         let observer = runtime::spawn(observe(cluster.clone(), checker.clone()));
         let start = Instant::now();
         for step in &schedule.steps {
@@ -118,9 +133,12 @@ impl Run {
         // Once more everybody loses what was not synced: what has been acknowledged must come from the disks.
         cluster.inflict(&Fault::PowerLoss { nodes: ids, survives: Survives::Nothing });
         cluster.heal(&schedule.clients);
+        subscribers.hurry();
         probe.serves("all had lost power").await;
         probe.settle().await;
+        subscribers.end();
         observer.abort();
+        cluster.end();
     }
 }
 
@@ -132,7 +150,7 @@ async fn sleep_until(start: Instant, at: Duration) {
 }
 
 /// Looks at all nodes now and then.
-async fn observe(cluster: Arc<Cluster>, checker: Checker) {
+async fn observe<S: Subject>(cluster: Arc<Cluster<S>>, checker: Checker) {
     loop {
         for (id, replica) in cluster.replicas() {
             let status = replica.node.status();
@@ -148,24 +166,20 @@ async fn observe(cluster: Arc<Cluster>, checker: Checker) {
 }
 
 /// Finds out whether the cluster serves, and where its replicas are.
-struct Probe {
-    cluster: Arc<Cluster>,
+struct Probe<S> {
+    cluster: Arc<Cluster<S>>,
     checker: Checker,
     next: u64,
 }
 
-impl Probe {
+impl<S: Subject> Probe<S> {
     /// A command through each node is acknowledged within the bound.
     async fn serves(&mut self, since: &str) {
         let deadline = Instant::now() + SERVE;
         for id in self.cluster.ids() {
             let client = self.cluster.client(PROBE_ADDRESS, [id]).with_timeout(PROBE);
-            loop {
-                let add = Add { client: PROBE_ADDRESS, number: self.next, amount: 1 };
-                self.next += 1;
-                if propose(&client, &self.checker, add, None).await {
-                    break;
-                }
+            let line = self.checker.line(false);
+            while !self.is_served(&client, line).await {
                 if Instant::now() >= deadline {
                     let statuses: Vec<_> = self.statuses();
                     self.checker.violation(format!(
@@ -177,61 +191,77 @@ impl Probe {
         }
     }
 
+    async fn is_served(&mut self, client: &Client<S>, line: Line) -> bool {
+        let add = Add { client: PROBE_ADDRESS, number: self.next, amount: 1 };
+        self.next += 1;
+        propose(client, &self.checker, add, Way::Session(line), PROBE).await.is_some()
+    }
+
     fn statuses(&self) -> Vec<lovebird_core::transport::Status> {
         self.cluster.replicas().iter().map(|(_, replica)| replica.node.status()).collect()
     }
 
-    /// All replicas come to the same log index; there, states and logs are compared.
+    /// All replicas and subscribers come to the same log index; there, states and logs are compared.
     async fn settle(&self) {
         let deadline = Instant::now() + SETTLE;
         let replicas = loop {
             let replicas = self.cluster.replicas();
-            if self.level(&replicas) {
+            let (level, late) = (level(&replicas), Instant::now() >= deadline);
+            let together = level.filter(|_| replicas.len() == self.cluster.ids().len());
+            if together.is_some_and(|index| late || self.checker.all_follow(index)) {
                 break replicas;
             }
-            if Instant::now() >= deadline {
-                self.checker.violation(format!(
+            if late {
+                return self.checker.violation(format!(
                     "{SETTLE:?} after the last command the replicas have not come to the same log index: {:#?}",
                     self.statuses()
                 ));
-                return;
             }
             runtime::sleep(GLANCE).await;
         };
-        let mut last = None;
-        for (id, replica) in &replicas {
-            let client = replica.node.client();
-            match client.query(Query::State, Read::Stale).await {
-                Ok(answered) => match answered.answer {
-                    Answer::State(state) => {
-                        self.checker.settled(*id, &state);
-                        last = Some(state);
-                    }
-                    Answer::Value(_) => self.checker.violation(format!("node {id} gave another answer")),
-                },
-                Err(error) => self.checker.violation(format!("node {id} did not tell its state: {error}")),
+        // What has become of commands is to be found out even if subscribers do not hear of it.
+        self.checker.followed_to(level(&replicas).unwrap_or(0));
+        for (place, (id, replica)) in replicas.iter().enumerate() {
+            let Some(state) = self.state_of(*id, replica).await else { continue };
+            self.checker.settled(*id, &state);
+            if place == 0 {
+                self.checker.rests(&state);
             }
         }
-        logs::compare(&self.checker, &replicas, &last.unwrap_or_else(State::default));
+        logs::compare(&self.checker, &replicas);
     }
 
-    fn level(&self, replicas: &[(u64, Replica)]) -> bool {
-        let all = replicas.len() == self.cluster.ids().len();
-        let applied: Vec<u64> = replicas.iter().map(|(_, replica)| replica.node.status().applied).collect();
-        let highest = replicas.iter().map(|(_, replica)| replica.log.state().last_index).max().unwrap_or(0);
-        all && applied.iter().all(|applied| *applied == highest)
+    async fn state_of(&self, id: u64, replica: &Replica<S>) -> Option<State> {
+        match replica.node.client().query(Query::State, Read::Stale).await {
+            Ok(answered) => match answered.answer {
+                Answer::State(state) => return Some(state),
+                Answer::Value(_) => self.checker.violation(format!("node {id} gave another answer")),
+            },
+            Err(error) => self.checker.violation(format!("node {id} did not tell its state: {error}")),
+        }
+        None
     }
+}
+
+/// The log index that all of these have applied, if that is the end of all logs.
+fn level<S: Subject>(replicas: &[(u64, Replica<S>)]) -> Option<u64> {
+    let highest = replicas.iter().map(|(_, replica)| replica.log.state().last_index).max()?;
+    replicas.iter().all(|(_, replica)| replica.node.status().applied == highest).then_some(highest)
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { trace, acknowledged, unknown, not_committed, reads, reads_failed, .. } = &self.tally;
-        let Tally { terms, restores, faults, violations, .. } = &self.tally;
+        let Tally { trace, acknowledged, repeated, unknown, not_committed, expired, .. } = &self.tally;
+        let Tally { reads, reads_failed, followed, followed_states, purged, .. } = &self.tally;
+        let Tally { executed, terms, restores, faults, violations, .. } = &self.tally;
         write!(
             f,
-            "seed {}: {:.1} s, trace {trace:016x}, {acknowledged} acknowledged, {unknown} unknown, {not_committed} not \
-             committed, {reads} reads ({reads_failed} failed), {terms} leaders, {restores} snapshots restored, {faults:?}",
+            "seed {}: {}, {:.1} s, trace {trace:016x}, {acknowledged} acknowledged, {repeated} again, {unknown} unknown, \
+             {not_committed} not committed, {expired} expired, {reads:?}, {reads_failed} reads failed, {followed} records and \
+             {followed_states} states followed, {purged} purged, {executed} executed, {terms} leaders, {restores} snapshots \
+             restored, {faults:?}",
             self.seed,
+            self.model,
             self.simulated.as_secs_f64()
         )?;
         for violation in violations.iter().take(TOLD_MAX) {

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use lovebird_core::service::Model;
+
 use crate::chance::Chance;
 
 /// What a disk keeps, in a power loss, of what was not synced.
@@ -86,6 +88,8 @@ pub struct Step {
 /// All that is inflicted in one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
+    /// In which model the service runs.
+    pub model: Model,
     /// How many nodes there are: 1, 2, …
     pub nodes: u64,
     /// The addresses of the clients; they share a number space with the nodes.
@@ -128,7 +132,9 @@ impl Schedule {
         let nodes = *chance.one_of(&[3, 3, 3, 5]);
         let clients = (FIRST_CLIENT..FIRST_CLIENT + CLIENTS).collect();
         let length = chance.millis(15_000, 25_000);
-        let mut schedule = Schedule { nodes, clients, steps: Vec::new(), length };
+        // Drawn apart, so that it moved nothing when it was added.
+        let model = *Chance::new(seed, 2).one_of(&[Model::StateMachine, Model::PrimaryBackup]);
+        let mut schedule = Schedule { model, nodes, clients, steps: Vec::new(), length };
         let classes: Vec<Class> = CLASSES.into_iter().filter(|_| chance.half()).collect();
         if classes.is_empty() {
             return schedule;
@@ -143,6 +149,11 @@ impl Schedule {
         }
         schedule.steps.sort_by_key(|step| step.at);
         schedule
+    }
+
+    /// Whether any clock is ever wrong.
+    pub fn has_drift(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.fault, Fault::Drift { .. }))
     }
 
     fn push(&mut self, at: Duration, fault: Fault) {

@@ -3,10 +3,16 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io;
+use std::marker::PhantomData;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use lovebird_simulation::run::Run;
+use lovebird_core::context::Context;
+use lovebird_core::primary_backup::{Primary, PrimaryBackup};
+use lovebird_core::runtime;
+use lovebird_core::state_machine::StateMachine;
+use lovebird_simulation::counter::{Add, Answer, Command, Counter, Query, State, Tested};
+use lovebird_simulation::run::{Outcome, Run};
 use lovebird_simulation::schedule::{Fault, Survives};
 use lovebird_storage::disk::DiskLock;
 use lovebird_storage::{Disk, DiskFile, MemoryDisk};
@@ -123,16 +129,140 @@ fn lying_run(seed: u64) -> Run {
     run
 }
 
-#[test]
-fn disk_that_lies_about_syncs_is_found_to_lose_acknowledged_commands() {
+/// Something that a service does wrong.
+trait Slip: Send + 'static {
+    fn apply(counter: &mut Counter, context: &Context, command: Command) -> u64 {
+        counter.apply(context, command)
+    }
+
+    fn query(counter: &Counter, query: Query) -> Answer {
+        counter.query(query)
+    }
+
+    /// What a primary works on.
+    fn copy(counter: &Counter) -> Counter {
+        counter.clone()
+    }
+}
+
+/// A service that slips.
+struct Slipping<L>(Counter, PhantomData<fn() -> L>);
+
+impl<L: Slip> Clone for Slipping<L> {
+    fn clone(&self) -> Self {
+        Slipping(L::copy(&self.0), PhantomData)
+    }
+}
+
+impl<L: Slip> StateMachine for Slipping<L> {
+    type Command = Command;
+    type Reply = u64;
+    type Query = Query;
+    type Answer = Answer;
+    type Snapshot = State;
+
+    fn apply(&mut self, context: &Context, command: Command) -> u64 {
+        L::apply(&mut self.0, context, command)
+    }
+
+    fn query(&self, query: Query) -> Answer {
+        L::query(&self.0, query)
+    }
+
+    fn snapshot(&self) -> State {
+        self.0.snapshot()
+    }
+
+    fn restore(&mut self, snapshot: State) {
+        self.0.restore(snapshot);
+    }
+}
+
+impl<L: Slip> PrimaryBackup for Slipping<L> {
+    type Request = Add;
+
+    fn execute(&self, context: &Context, add: Add) -> Command {
+        self.0.execute(context, add)
+    }
+}
+
+impl<L: Slip> Tested for Slipping<L> {
+    fn around(counter: Counter) -> Self {
+        Slipping(counter, PhantomData)
+    }
+}
+
+/// A replica that looks at its own clock, now and then.
+struct OwnClock;
+
+impl Slip for OwnClock {
+    fn apply(counter: &mut Counter, context: &Context, command: Command) -> u64 {
+        match command {
+            Command::Request(add) if runtime::unix_time().is_multiple_of(50) => {
+                counter.apply(context, Command::Request(Add { amount: add.amount + 1, ..add }))
+            }
+            command => counter.apply(context, command),
+        }
+    }
+}
+
+/// A primary that begins on what was there one command ago.
+struct LateCopy;
+
+impl Slip for LateCopy {
+    fn copy(counter: &Counter) -> Counter {
+        let mut copy = counter.clone();
+        let mut state = copy.snapshot();
+        if let Some((_, add)) = state.history.pop() {
+            *state.values.get_mut(&add.client).unwrap() -= add.amount;
+        }
+        state.digest = 0;
+        copy.restore(state);
+        copy
+    }
+}
+
+/// A replica that answers from what it has not come to yet.
+struct Foresight;
+
+impl Slip for Foresight {
+    fn query(counter: &Counter, query: Query) -> Answer {
+        match counter.query(query) {
+            Answer::Value(value) if value > 0 => Answer::Value(value + 1),
+            answer => answer,
+        }
+    }
+}
+
+/// Runs seeds until one tells of a violation in these words.
+fn must_find(words: &str, run: impl Fn(u64) -> Outcome) {
     let mut told = Vec::new();
     for seed in 1..=SEEDS {
-        let outcome = lying_run(seed).run();
-        println!("{outcome}");
-        if outcome.tally.violations.iter().any(|violation| violation.contains("was acknowledged with")) {
+        let outcome = run(seed);
+        if outcome.tally.violations.iter().any(|violation| violation.contains(words)) {
             return;
         }
         told.extend(outcome.tally.violations);
     }
-    panic!("{SEEDS} seeds did not find that acknowledged commands were lost; they found {told:#?}");
+    panic!("{SEEDS} seeds did not find that {words:?}; they found {told:#?}");
+}
+
+#[test]
+fn disk_that_lies_about_syncs_is_found_to_lose_acknowledged_commands() {
+    must_find("was acknowledged with", |seed| lying_run(seed).run());
+}
+
+#[test]
+fn state_machine_that_looks_at_its_own_clock_is_found_to_diverge() {
+    must_find("another one", |seed| Run::of(seed).run_service::<Slipping<OwnClock>>());
+}
+
+#[test]
+fn primary_that_works_on_a_state_that_has_passed_is_found() {
+    must_find("was computed on", |seed| Run::of(seed).run_service::<Primary<Slipping<LateCopy>>>());
+}
+
+#[test]
+fn answer_that_no_log_index_had_is_found() {
+    must_find("the history says", |seed| Run::of(seed).run_service::<Slipping<Foresight>>());
 }

@@ -64,21 +64,30 @@ fn many_seeds_keep_every_promise() {
     let outcomes = runs(seeds, Run::of, |_| false);
     let mut simulated = Duration::ZERO;
     let (mut acknowledged, mut unknown, mut reads, mut restores) = (0, 0, 0, 0);
+    let (mut repeated, mut expired, mut followed, mut followed_states, mut purged, mut executed) =
+        (0, 0, 0, 0, 0, 0);
     let mut faults = std::collections::BTreeMap::new();
     for outcome in &outcomes {
         println!("{outcome}");
         simulated += outcome.simulated;
         acknowledged += outcome.tally.acknowledged;
         unknown += outcome.tally.unknown;
-        reads += outcome.tally.reads;
+        reads += outcome.tally.reads.values().sum::<u64>();
         restores += outcome.tally.restores;
+        repeated += outcome.tally.repeated;
+        expired += outcome.tally.expired;
+        followed += outcome.tally.followed;
+        followed_states += outcome.tally.followed_states;
+        purged += outcome.tally.purged;
+        executed += outcome.tally.executed;
         for (kind, count) in &outcome.tally.faults {
             *faults.entry(*kind).or_insert(0) += count;
         }
     }
     println!(
-        "{} runs of {:.0} simulated seconds took {:?}: {acknowledged} commands acknowledged, {unknown} unknown, {reads} \
-         reads, {restores} snapshots restored; {faults:?}",
+        "{} runs of {:.0} simulated seconds took {:?}: {acknowledged} commands acknowledged, {repeated} again, \
+         {unknown} unknown, {expired} expired, {executed} executed, {reads} reads, {followed} records and {followed_states} states \
+         followed, {purged} purged, {restores} snapshots restored; {faults:?}",
         outcomes.len(),
         simulated.as_secs_f64(),
         start.elapsed()
@@ -92,6 +101,10 @@ fn many_seeds_keep_every_promise() {
         assert!(faults.contains_key(kind), "no run had a {kind}");
     }
     assert!(restores > 0, "no replica ever took a snapshot's place");
+    assert!(repeated > 0, "nobody was ever told the first reply again");
+    assert!(executed > 0, "no run had a primary");
+    assert!(followed_states > 0 && purged > 0, "no subscriber ever fell behind the log");
+    assert!(expired > 0, "no session ever expired under a command");
 }
 
 /// One run of the seed that the environment names, or of 1. Another test starts it in processes of its own.
@@ -152,16 +165,16 @@ fn schedules_leave_something_out_and_heal_what_they_cut() {
 fn schedule_of_a_seed_stays_what_it_is() {
     let told: Vec<String> = [1, 2, 3]
         .map(|seed| {
-            let Schedule { nodes, length, steps, .. } = Schedule::of(seed);
-            format!("{nodes} nodes, {length:?}, {} steps, last {:?}", steps.len(), steps.last())
+            let Schedule { model, nodes, length, steps, .. } = Schedule::of(seed);
+            format!("{model}, {nodes} nodes, {length:?}, {} steps, last {:?}", steps.len(), steps.last())
         })
         .into();
     assert_eq!(
         told,
         [
-            "3 nodes, 17.474s, 127 steps, last Some(Step { at: 19.197s, fault: Restart { node: 1 } })",
-            "3 nodes, 15.927s, 18 steps, last Some(Step { at: 17.63s, fault: Restart { node: 3 } })",
-            "3 nodes, 19.518s, 122 steps, last Some(Step { at: 19.518s, fault: Restart { node: 2 } })",
+            "primary-backup, 3 nodes, 17.474s, 127 steps, last Some(Step { at: 19.197s, fault: Restart { node: 1 } })",
+            "state-machine, 3 nodes, 15.927s, 18 steps, last Some(Step { at: 17.63s, fault: Restart { node: 3 } })",
+            "state-machine, 3 nodes, 19.518s, 122 steps, last Some(Step { at: 19.518s, fault: Restart { node: 2 } })",
         ]
     );
 }
