@@ -21,7 +21,7 @@ const NAMES_MAX: usize = 16 << 10;
 ///
 /// The name is the caller's own, such as a random one that it drew when it began; the numbers are 1, 2, 3 … in any order. The same
 /// key again gives the first reply and its log index, as long as none of the name's numbers is more than [`KEYS_KEPT`] higher. A
-/// name that is not used for [`ClientOptions::key_expiry`] expires, and is refused from then on: the last
+/// name that is not used for [`crate::client::ClientOptions::key_expiry`] expires, and is refused from then on: the last
 /// [`crate::session::GONE_NAMES_MAX`] names that expired are remembered. Whoever draws a new name each time never meets that limit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
