@@ -413,3 +413,28 @@ async fn a_key_is_never_said_to_be_certainly_not_committed() {
     assert_eq!(client.propose_as(&key("alice", 2), 2).await.unwrap().reply, 2);
     cluster.kill_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plain_command_that_nobody_answers_holds_up_no_session() {
+    let mut cluster = start(quick()).await;
+    let leader = cluster.leader().await;
+    let others = cluster.others(leader);
+    let client = cluster.client("client", &[leader, others[0], others[1]]);
+    client.propose(1).await.unwrap();
+    // At the leader that is cut off a plain command is appended, and waits for a majority that never comes.
+    cluster.isolate(leader);
+    let last = cluster.node(leader).status().last;
+    let stuck = tokio::spawn({
+        let plain = client.without_session();
+        async move { plain.propose(7).await }
+    });
+    until("the command is appended", || (cluster.node(leader).status().last > last).then_some(())).await;
+    cluster.leader_among(&others).await;
+    let committed = tokio::time::timeout(Duration::from_secs(30), client.propose(2)).await.unwrap().unwrap();
+    assert_eq!(committed.reply, 2);
+    cluster.rejoin(leader);
+    let error = stuck.await.unwrap().unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
+    assert_eq!(list(&cluster, leader).await, [1, 2]);
+    cluster.kill_all().await;
+}

@@ -1,6 +1,6 @@
 //! A client's line to the cluster: numbers its commands, sends them in order, and sends again what was not answered.
 //!
-//! There is one task a client. It holds one stream to one node at a time. What waits goes as the next message; up to
+//! There is one task a client, and one more for its commands without a session. Each holds one stream to one node at a time. What waits goes as the next message; up to
 //! [`UNDER_WAY_MAX`] messages are under way. When anything is refused, or nobody knows what became of it, or the stream breaks, the
 //! task sends nothing new, waits for the answers that may still come, and then sends again, perhaps to the next node:
 //!

@@ -1,6 +1,6 @@
 //! The client: a handle to propose commands, ask queries and follow the log, typed at the edge and bytes inside.
 //!
-//! Clones share one line to the cluster: what many callers propose while a batch is under way travels as the next one. A
+//! Clones share one line to the cluster (and another one for commands without a session): what many callers propose while a batch is under way travels as the next one. A
 //! handle from [`crate::node::Node::client`] begins at that node; one from [`Client::over`] at any of the nodes it was given. Either
 //! way a command finds the leader by itself.
 //!
@@ -122,17 +122,34 @@ pub(crate) struct Core {
 }
 
 struct Shared {
-    waiting: Arc<Waiting>,
+    /// For what may be sent again.
+    line: Way,
+    /// For commands without a session. A node that has such a command and does not answer must be waited for, and nothing else
+    /// should have to wait with it.
+    plain_line: Way,
     nodes: Arc<Nodes>,
     options: ClientOptions,
     /// The sessions of names, as far as this client has met them.
     names: Mutex<BTreeMap<String, u64>>,
-    line: Task,
 }
 
-impl Drop for Shared {
+/// What waits, and the task that sends it.
+struct Way {
+    waiting: Arc<Waiting>,
+    task: Task,
+}
+
+impl Way {
+    fn open(nodes: &Arc<Nodes>, expiry: Duration) -> Way {
+        let waiting = Arc::new(Waiting::default());
+        let task = runtime::spawn(Line::new(waiting.clone(), nodes.clone(), expiry).run());
+        Way { waiting, task }
+    }
+}
+
+impl Drop for Way {
     fn drop(&mut self) {
-        self.line.abort();
+        self.task.abort();
     }
 }
 
@@ -140,15 +157,15 @@ impl Core {
     /// A line to the nodes behind `endpoints`. Must be called within the runtime.
     pub(crate) fn new(endpoints: Vec<Arc<dyn Endpoint>>, options: ClientOptions) -> Self {
         let nodes = Arc::new(Nodes { endpoints, turn: AtomicUsize::new(0) });
-        let waiting = Arc::new(Waiting::default());
-        let line = Line::new(waiting.clone(), nodes.clone(), options.session_expiry);
-        let line = runtime::spawn(line.run());
-        Core { shared: Arc::new(Shared { waiting, nodes, options, names: Mutex::default(), line }) }
+        let line = Way::open(&nodes, options.session_expiry);
+        let plain_line = Way::open(&nodes, options.session_expiry);
+        Core { shared: Arc::new(Shared { line, plain_line, nodes, options, names: Mutex::default() }) }
     }
 
     /// Refuses what waits and what comes, and gives up what is under way.
     pub(crate) fn close(&self, reason: &str) {
-        self.shared.waiting.close(reason);
+        self.shared.line.waiting.close(reason);
+        self.shared.plain_line.waiting.close(reason);
     }
 
     pub(crate) fn nodes(&self) -> &Arc<Nodes> {
@@ -270,7 +287,9 @@ impl<S: Service> Client<S> {
         let ticket = Arc::new(Ticket::default());
         let command =
             Command { kind, numbering, payload, deadline, ticket: ticket.clone(), done, in_doubt: false };
-        self.core.shared.waiting.push(command);
+        let Shared { line, plain_line, .. } = &*self.core.shared;
+        let way = if command.is_repeatable() { line } else { plain_line };
+        way.waiting.push(command);
         UnderWay { outcome, ticket }
     }
 
