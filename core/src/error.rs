@@ -1,8 +1,8 @@
 //! What can go wrong, in three kinds that are never mixed.
 //!
 //! - A *refusal* is a `Reply` of the state machine: the command is in the log.
-//! - The *caller's problem* is an `Err`: [`ProposeError`], [`QueryError`] and [`SubscribeError`]. The first says whether the command is certainly not
-//!   committed, or unknown.
+//! - The *caller's problem* is an `Err`: [`ProposeError`], [`QueryError`] and [`SubscribeError`]. The first says whether the
+//!   command is certainly not committed, or unknown.
 //! - A *broken replica* stops itself: [`Stopped`], from `Node::stopped`. What does not even start is a [`StartError`].
 
 use std::io;

@@ -8,7 +8,8 @@
 //! 3. its position is the next one.
 //!
 //! What was lost, delayed or appended under another leadership fails one of the three, and with it everything behind it up
-//! to the next barrier. Only records of entries that count get a log index, move log time, or are applied. Therefore log
+//! to the next barrier. Only records of entries that count get a log index or are applied, and only entries that count (and
+//! barriers) move log time. Therefore log
 //! indexes are consecutive from 1 and equal on all replicas, whatever consensus puts between; and (token, position) names
 //! one proposal, so that whoever sees it count knows that exactly its predecessors stand between it and the barrier.
 //!

@@ -22,7 +22,7 @@ use crate::peers::Peers;
 use crate::propose::{Proposer, Tokens};
 use crate::queue::Queue;
 use crate::raft::{Consensus, ConsensusConfig};
-use crate::read::Reads;
+use crate::read::{Reads, read_number};
 use crate::runtime::{self, Task};
 use crate::service::{Model, Service};
 use crate::snapshot::{Keeper, Receiving};
@@ -140,8 +140,8 @@ impl<S: Service> Node<S> {
         .await?;
         let formation = Arc::new(Formation::new(identity.clone(), log.clone()));
         let queue = Arc::new(Queue::default());
-        let reads = Arc::new(Reads::new(Confirm::Quorum));
-        let lease_reads = Arc::new(Reads::new(Confirm::Lease));
+        let reads = Arc::new(Reads::default());
+        let lease_reads = Arc::new(Reads::default());
         let tokens = Tokens::new(&identity);
         let proposer = Proposer {
             cluster: identity.cluster,
@@ -161,8 +161,8 @@ impl<S: Service> Node<S> {
         };
         let mut tasks = vec![
             runtime::spawn(proposer.run()),
-            runtime::spawn(reads.clone().run(consensus.clone(), peers.clone())),
-            runtime::spawn(lease_reads.clone().run(consensus.clone(), peers.clone())),
+            serve_reads(&reads, &consensus, &peers, Confirm::Quorum),
+            serve_reads(&lease_reads, &consensus, &peers, Confirm::Lease),
             runtime::spawn(keeper.run()),
         ];
         let handler = Arc::new(Handler {
@@ -269,6 +269,14 @@ fn check(identity: &Identity, model: Model, members: &BTreeMap<NodeId, String>) 
         return Err(StartError::Config("a node's id is at least 1".to_owned()));
     }
     Ok(())
+}
+
+fn serve_reads(reads: &Arc<Reads>, consensus: &Consensus, peers: &Arc<Peers>, confirm: Confirm) -> Task {
+    let (consensus, peers) = (consensus.clone(), peers.clone());
+    runtime::spawn(reads.clone().run(move || {
+        let (consensus, peers) = (consensus.clone(), peers.clone());
+        async move { read_number(&consensus, &peers, confirm).await }
+    }))
 }
 
 /// Waits for consensus to stop, and finds out why; or for any other part to break, and stops consensus. A node that has

@@ -7,6 +7,7 @@
 //! Reads by lease go the same way, in rounds of their own, in which the leader asks no quorum but trusts that no other can have
 //! been elected yet (section 6.4.1).
 
+use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,9 +25,8 @@ const ROUND: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Reads that wait for a round.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reads {
-    confirm: Confirm,
     waiting: Mutex<Vec<Waiting>>,
     arrived: Notify,
 }
@@ -38,10 +38,6 @@ struct Waiting {
 }
 
 impl Reads {
-    pub(crate) fn new(confirm: Confirm) -> Self {
-        Reads { confirm, waiting: Mutex::default(), arrived: Notify::new() }
-    }
-
     /// The number of an entry that includes everything acknowledged before this call.
     pub(crate) async fn number(&self, deadline: Instant) -> Result<u64, String> {
         let (found, number) = oneshot::channel();
@@ -57,18 +53,21 @@ impl Reads {
         std::mem::take(&mut *self.waiting.lock().expect("no code panics while it holds this lock"))
     }
 
-    /// Serves rounds until consensus has stopped.
-    pub(crate) async fn run(self: Arc<Self>, consensus: Consensus, peers: Arc<Peers>) {
+    /// Serves rounds for ever. `ask` makes one: it finds the number of an entry that includes everything acknowledged before it was
+    /// called, or says why it cannot.
+    pub(crate) async fn run<F>(self: Arc<Self>, ask: impl Fn() -> F + Send)
+    where
+        F: Future<Output = Result<u64, String>> + Send,
+    {
         loop {
             self.arrived.notified().await;
             runtime::yield_now().await;
             let mut round = self.take();
             while !round.is_empty() {
-                let result =
-                    match runtime::timeout(ROUND, read_number(&consensus, &peers, self.confirm)).await {
-                        Ok(result) => result,
-                        Err(_) => Err("no majority of the members answers".to_owned()),
-                    };
+                let result = match runtime::timeout(ROUND, ask()).await {
+                    Ok(result) => result,
+                    Err(_) => Err("no majority of the members answers".to_owned()),
+                };
                 match result {
                     Ok(number) => {
                         for read in round.drain(..) {
@@ -93,7 +92,12 @@ impl Reads {
     }
 }
 
-async fn read_number(consensus: &Consensus, peers: &Peers, confirm: Confirm) -> Result<u64, String> {
+/// Asks the leader, which may be this node.
+pub(crate) async fn read_number(
+    consensus: &Consensus,
+    peers: &Peers,
+    confirm: Confirm,
+) -> Result<u64, String> {
     let now = consensus.leadership();
     if now.role == Role::Leader {
         return consensus.read_number(confirm).await;
@@ -105,4 +109,49 @@ async fn read_number(consensus: &Consensus, peers: &Peers, confirm: Confirm) -> 
     let endpoint = peers.endpoint(&peers.address(leader.node, recorded));
     let answer = endpoint.read_index(peers.route(leader), confirm).await.map_err(|e| e.to_string())?;
     Ok(answer.number)
+}
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn reads_that_are_there_share_one_round_and_later_ones_never_get_an_earlier_answer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let reads = Arc::new(Reads::default());
+            let rounds = Arc::new(AtomicU64::new(0));
+            let counter = rounds.clone();
+            let serving = tokio::spawn(reads.clone().run(move || {
+                let round = counter.fetch_add(1, Ordering::SeqCst) + 1;
+                async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    if round == 2 { Err("nobody leads".to_owned()) } else { Ok(round) }
+                }
+            }));
+            let ask = || reads.number(Instant::now() + MINUTE);
+            let first = join_all((0..100).map(|_| ask())).await;
+            assert!(first.iter().all(|number| *number == Ok(1)), "{first:?}");
+            // The second round fails, and whoever came meanwhile is of the third.
+            let (second, later) = futures_util::join!(join_all((0..50).map(|_| ask())), async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                join_all((0..50).map(|_| ask())).await
+            });
+            assert!(second.iter().chain(&later).all(|number| *number == Ok(3)), "{second:?} {later:?}");
+            // One that comes while a round is under way is answered by the next: that round may have begun too early for it.
+            let (fourth, fifth) = futures_util::join!(ask(), async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                ask().await
+            });
+            assert_eq!((fourth, fifth), (Ok(4), Ok(5)));
+            assert_eq!(rounds.load(Ordering::SeqCst), 5);
+            serving.abort();
+        });
+    }
 }

@@ -1,8 +1,8 @@
 //! The seam to snapshot files: what the machinery asks of whoever keeps them.
 //!
-//! A snapshot file is a [`SnapshotMeta`] and then, as far as the meta says, the sessions, and what the user's state machine wrote. Files are immutable once finished.
-//! They travel between nodes as the raw bytes of the file, so that a transfer can resume and is verified as a whole
-//! before it replaces anything.
+//! A snapshot file is a [`SnapshotMeta`] and then, as far as the meta says, the sessions, and what the user's state machine
+//! wrote. Files are immutable once finished. They travel between nodes as the raw bytes of the file, so that a transfer can
+//! resume and is verified as a whole before it replaces anything.
 //!
 //! All methods may block on the disk, and are called where blocking is allowed.
 
@@ -158,6 +158,7 @@ pub trait SnapshotFile: Send + Sync + 'static {
     /// Up to `bytes` raw bytes from `offset`; fewer only at the end.
     fn read_raw(&self, offset: u64, bytes: usize) -> io::Result<Bytes>;
 
-    /// What was written: the sessions and what the user's state machine wrote. Fails with `InvalidData` at the first byte that does not verify.
+    /// What was written: the sessions and what the user's state machine wrote. Fails with `InvalidData` at the first byte that
+    /// does not verify.
     fn open(&self) -> io::Result<Box<dyn Read + Send>>;
 }

@@ -30,10 +30,10 @@ use crate::session::{Admission, Opening, Sessions};
 use crate::stop::Stop;
 use crate::transport::{Outcome, ProposalKind};
 
-/// How many bytes of records an entry may hold before one more is put into it, which may itself have 16 MiB. A primary's outcomes may
-/// be far larger than the requests, which are bounded where they are taken in; and a body that no message could carry to the
-/// followers would be appended and never replicated.
-const MADE_BYTES_MAX: usize = RUN_BYTES_MAX - PAYLOAD_BYTES_MAX - RECORD_HEADER_BYTES;
+/// How many bytes of outcomes an entry may hold before one more is put into it, which may itself have 16 MiB. Outcomes may be far
+/// larger than the requests, which are bounded where they are taken in; and a body that no message could carry to the followers
+/// would be appended and never replicated.
+const OUTCOME_BYTES_MAX: usize = RUN_BYTES_MAX - PAYLOAD_BYTES_MAX - RECORD_HEADER_BYTES;
 
 /// What a leader works on; see the module.
 pub(crate) struct Working {
@@ -127,14 +127,14 @@ impl Working {
 
     fn commands(&mut self, batch: Batch) -> Plan {
         let mut decisions = Vec::new();
-        // In the state machine model only if not all of them enter: else the bytes that came are the bytes that go.
-        let mut made = BytesMut::new();
+        let mut outcomes = BytesMut::new();
         let mut entering = 0;
         let mut confirmed = false;
         for record in records(batch.run.clone()) {
             let record = record.expect("the intake has checked the run");
             let number = record.number;
-            let decision = match self.decide(record, self.last_index + 1 + u64::from(entering), &mut made) {
+            let index = self.last_index + 1 + u64::from(entering);
+            let decision = match self.decide(&record, index, &mut outcomes) {
                 Ok(()) => {
                     if number.session != 0 {
                         self.sessions.enter(number, self.time);
@@ -155,16 +155,19 @@ impl Working {
             let entry = confirmed.then(|| self.entry(EntryKind::Sessions, batch.codec, Bytes::new(), 0));
             return Plan { batch, decisions, entry };
         }
-        // If all of them enter as they are, the bytes that came are the bytes that go.
-        let whole = self.copy.is_none() && entering == batch.count;
-        let run = if whole { batch.run.clone() } else { made.freeze() };
+        let run = match &self.copy {
+            Some(_) => outcomes.freeze(),
+            // If all of them enter as they are, the bytes that came are the bytes that go.
+            None if entering == batch.count => batch.run.clone(),
+            None => entering_records(&batch.run, &decisions),
+        };
         let entry = self.entry(self.model.entry_kind(), batch.codec, run, entering);
         self.last_index += u64::from(entering);
         Plan { batch, decisions, entry: Some(entry) }
     }
 
-    /// Whether a record enters with this log index. What enters is appended to `made`.
-    fn decide(&mut self, record: Record, index: u64, made: &mut BytesMut) -> Result<(), Decision> {
+    /// Whether a record enters with this log index. What a primary makes of it is appended to `outcomes`.
+    fn decide(&mut self, record: &Record, index: u64, outcomes: &mut BytesMut) -> Result<(), Decision> {
         let number = record.number;
         if number.session != 0 {
             match self.sessions.admit(number) {
@@ -178,17 +181,16 @@ impl Working {
                 Admission::Expired | Admission::Unheard => return Err(Decision::Told(Outcome::Expired)),
             }
         }
-        if made.len() > MADE_BYTES_MAX {
-            return Err(Decision::Told(not_committed("the commands before it fill an entry")));
+        let Some(copy) = &mut self.copy else { return Ok(()) };
+        if outcomes.len() > OUTCOME_BYTES_MAX {
+            return Err(Decision::Told(not_committed(
+                "the outcomes of the requests before it fill an entry",
+            )));
         }
-        let Some(copy) = &mut self.copy else {
-            push_record(made, number, &record.payload);
-            return Ok(());
-        };
         let context = Context::new(self.cluster, index, self.term, Duration::from_nanos(self.time));
         match copy.execute(&context, &record.payload) {
             Ok(payload) => {
-                push_record(made, number, &payload);
+                push_record(outcomes, number, &payload);
                 Ok(())
             }
             Err(error) => {
@@ -207,6 +209,25 @@ impl Working {
         entry.header.fence = Fence { token: self.token, position: self.position };
         entry
     }
+}
+
+/// The records of a run that enter, where not all of them do.
+fn entering_records(run: &Bytes, decisions: &[Decision]) -> Bytes {
+    let mut entering = BytesMut::with_capacity(run.len());
+    let mut all = records(run.clone()).map(|record| record.expect("the intake has checked the run"));
+    for decision in decisions {
+        match decision {
+            Decision::Enter(count) => {
+                for record in all.by_ref().take(*count as usize) {
+                    push_record(&mut entering, record.number, &record.payload);
+                }
+            }
+            Decision::Known(_) | Decision::Told(_) => {
+                all.next();
+            }
+        }
+    }
+    entering.freeze()
 }
 
 fn malformed(reason: &str) -> Outcome {

@@ -21,13 +21,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use lovebird::{Client, Key, NAME_BYTES_MAX, Node, ProposeError, QueryError, Read, Role, Service};
+use lovebird::{Client, Key, NAME_BYTES_MAX, Node, Primary, ProposeError, QueryError, Read, Role, Service};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::log;
 use crate::parse::{self, ParseError, Statement};
-use crate::service::Command;
+use crate::service::{Arithmetic, Command};
 
 /// The largest body that may be a statement.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -52,17 +52,8 @@ pub trait Calculator:
 {
 }
 
-impl<S> Calculator for S where
-    S: Service<
-            Proposal = Command,
-            Command = Command,
-            Reply = Result<i64, String>,
-            Query = String,
-            Answer = i64,
-            Snapshot = BTreeMap<String, i64>,
-        >
-{
-}
+impl Calculator for Arithmetic {}
+impl Calculator for Primary<Arithmetic> {}
 
 /// What stands behind the question mark of a URL.
 #[derive(Deserialize)]

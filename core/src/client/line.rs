@@ -1,8 +1,9 @@
 //! A client's line to the cluster: numbers its commands, sends them in order, and sends again what was not answered.
 //!
-//! There is one task a client, and one more for its commands without a session. Each holds one stream to one node at a time. What waits goes as the next message; up to
-//! [`UNDER_WAY_MAX`] messages are under way. When anything is refused, or nobody knows what became of it, or the stream breaks, the
-//! task sends nothing new, waits for the answers that may still come, and then sends again, perhaps to the next node:
+//! There is one task a client, and one more for its commands without a session. Each holds one stream to one node at a time. What
+//! waits goes as the next message; up to [`UNDER_WAY_MAX`] messages are under way. When anything is refused, or nobody knows what
+//! became of it, or the stream breaks, the task sends nothing new, waits for the answers that may still come, and then sends
+//! again, perhaps to the next node:
 //!
 //! - commands of the client's own session that may have entered the log, under the numbers that they have, before anything new. The
 //!   leader lets each in once and in order ([`crate::session`]), so this never does harm;
@@ -204,10 +205,13 @@ impl Line {
         let lowest = self.unsettled.first_key_value().map_or(self.next, |(first, _)| *first);
         let mut slots = Vec::with_capacity(commands.len());
         for command in commands {
-            let number = match (command.numbering, self.session) {
-                (Numbering::None, _) | (Numbering::Own, None) => Number::NONE,
-                (Numbering::Given(number), _) => number,
-                (Numbering::Own, Some(session)) => number(session, self.next, lowest),
+            let number = match command.numbering {
+                Numbering::None => Number::NONE,
+                Numbering::Given(number) => number,
+                Numbering::Own => {
+                    let session = self.session.expect("what needs a session waits until there is one");
+                    number(session, self.next, lowest)
+                }
             };
             push_record(&mut run, number, &command.payload);
             if command.numbering == Numbering::Own {

@@ -1,8 +1,8 @@
 //! The client: a handle to propose commands, ask queries and follow the log, typed at the edge and bytes inside.
 //!
-//! Clones share one line to the cluster (and another one for commands without a session): what many callers propose while a batch is under way travels as the next one. A
-//! handle from [`crate::node::Node::client`] begins at that node; one from [`Client::over`] at any of the nodes it was given. Either
-//! way a command finds the leader by itself.
+//! Clones share one line to the cluster, and another one for commands without a session: what many callers propose while a batch
+//! is under way travels as the next one. A handle from [`crate::node::Node::client`] begins at that node; one from
+//! [`Client::over`] at any of the nodes it was given. Either way a command finds the leader by itself.
 //!
 //! # Exactly once
 //!
@@ -345,7 +345,8 @@ impl<S: Service> Attempt<S> {
     /// Proposes the command, if it is not under way, and waits for its outcome as long as the client waits.
     ///
     /// After [`ProposeError::Unknown`] it may be called again, and goes on waiting for the same command; after
-    /// [`ProposeError::NotCommitted`] it proposes it anew. Dropping the attempt does not take the command back.
+    /// [`ProposeError::NotCommitted`] it proposes it anew. Any other outcome is given once: whoever asks again is told that it is no
+    /// longer to be found out. Dropping the attempt does not take the command back.
     ///
     /// # Errors
     /// As [`Client::propose`].
