@@ -192,6 +192,10 @@ async fn a_subscriber_never_sees_what_is_not_committed() {
     );
     lost.without_session().propose(77).await.unwrap_err();
     assert_eq!(cluster.node(leader).status().last, last + 1, "the leader has appended it");
+    // Nor does whoever comes now, for whom the node reads on from what is committed.
+    let mut newcomer = cluster.client("newcomer", &[leader]).subscribe(1);
+    assert_eq!(follow(&mut newcomer, 1).await, [1]);
+    assert!(tokio::time::timeout(Duration::from_millis(200), newcomer.next()).await.is_err());
     assert!(tokio::time::timeout(Duration::from_millis(200), at_leader.next()).await.is_err());
     cluster.isolate(leader);
     cluster.leader_among(&cluster.others(leader)).await;
