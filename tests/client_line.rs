@@ -1,0 +1,301 @@
+//! A client against a node that is played by the test: which number each command carries, and when it is sent again.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
+use lovebird::{Attempt, Client, ClientOptions, Context, ProposeError, StateMachine};
+use lovebird_core::codec::{Bincode, Codec};
+use lovebird_core::record::{Record, records};
+use lovebird_core::reply::push_reply;
+use lovebird_core::session::Opened;
+use lovebird_core::transport::{
+    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, Outcome, Part, ProposalKind,
+    ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route,
+    SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest,
+    Transport, TransportError, TransportResult, VoteReply, VoteRequest,
+};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// Only its types matter here.
+struct Echo;
+
+impl StateMachine for Echo {
+    type Command = u64;
+    type Reply = u64;
+    type Query = ();
+    type Answer = ();
+    type Snapshot = ();
+
+    fn apply(&mut self, _: &Context, command: u64) -> u64 {
+        command
+    }
+
+    fn query(&self, (): ()) {}
+
+    fn snapshot(&self) {}
+
+    fn restore(&mut self, (): ()) {}
+}
+
+/// One propose stream, as the node has it.
+struct Stream {
+    requests: BoxStream<'static, ProposeRequest>,
+    replies: UnboundedSender<TransportResult<ProposeReply>>,
+}
+
+impl Stream {
+    /// The next message of commands and its records. Openings of sessions are answered on the way.
+    async fn next(&mut self) -> (u64, Vec<Record>) {
+        loop {
+            let waiting = tokio::time::timeout(Duration::from_secs(30), self.requests.next());
+            let request = waiting.await.expect("the client sends").expect("the client keeps its stream");
+            if request.kind == ProposalKind::Openings {
+                self.answer(request.id, committed(1, &Opened::Session(1)));
+                continue;
+            }
+            return (request.id, records(request.run).map(Result::unwrap).collect());
+        }
+    }
+
+    fn answer(&self, id: u64, outcome: Outcome) {
+        self.replies.send(Ok(ProposeReply { id, outcome })).unwrap();
+    }
+}
+
+fn committed(first_index: u64, reply: &impl serde::Serialize) -> Outcome {
+    let mut replies = BytesMut::new();
+    push_reply(&mut replies, Ok(&Bincode::encode(reply).unwrap()));
+    Outcome::Committed { first_index, replies: replies.freeze() }
+}
+
+fn refused(retry: bool) -> Outcome {
+    Outcome::NotCommitted { reason: "the test says so".to_owned(), retry, leader: None }
+}
+
+/// (sequence, command) of each record, all of session 1.
+fn numbers(records: &[Record]) -> Vec<(u64, u64)> {
+    let number = |record: &Record| {
+        assert_eq!(record.number.session, 1);
+        (record.number.sequence, Bincode::decode::<u64>(&record.payload).unwrap())
+    };
+    records.iter().map(number).collect()
+}
+
+/// The node: every stream that is opened to it goes to the test.
+struct Node(UnboundedSender<Stream>);
+
+impl Transport for Node {
+    fn endpoint(&self, _: &str) -> Arc<dyn Endpoint> {
+        Arc::new(Node(self.0.clone()))
+    }
+}
+
+fn not_played<T>() -> TransportResult<T> {
+    Err(TransportError::Refused("the test does not play this".to_owned()))
+}
+
+#[async_trait]
+impl Endpoint for Node {
+    async fn propose(
+        &self,
+        _: ProposeOpen,
+        requests: BoxStream<'static, ProposeRequest>,
+    ) -> TransportResult<Replies<ProposeReply>> {
+        let (replies, outgoing) = unbounded_channel();
+        self.0.send(Stream { requests, replies }).unwrap();
+        Ok(stream::unfold(outgoing, async |mut outgoing| Some((outgoing.recv().await?, outgoing))).boxed())
+    }
+
+    async fn append(
+        &self,
+        _: Route,
+        _: BoxStream<'static, AppendRequest>,
+    ) -> TransportResult<Replies<AppendReply>> {
+        not_played()
+    }
+
+    async fn vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
+        not_played()
+    }
+
+    async fn pre_vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
+        not_played()
+    }
+
+    async fn snapshot(
+        &self,
+        _: Route,
+        _: SnapshotOffer,
+        _: BoxStream<'static, SnapshotChunk>,
+    ) -> TransportResult<Replies<SnapshotReply>> {
+        not_played()
+    }
+
+    async fn transfer(&self, _: Route, _: TransferRequest) -> TransportResult<()> {
+        not_played()
+    }
+
+    async fn hello(&self, _: Hello) -> TransportResult<HelloReply> {
+        not_played()
+    }
+
+    async fn read_index(&self, _: Route, _: Confirm) -> TransportResult<ReadIndex> {
+        not_played()
+    }
+
+    async fn query(&self, _: QueryRequest) -> TransportResult<QueryReply> {
+        not_played()
+    }
+
+    async fn subscribe(&self, _: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
+        not_played()
+    }
+
+    async fn status(&self, _: u32) -> TransportResult<Status> {
+        not_played()
+    }
+}
+
+fn client() -> (Client<Echo>, UnboundedReceiver<Stream>) {
+    let (streams, at_test) = unbounded_channel();
+    let options = ClientOptions { timeout: Duration::from_secs(30), ..ClientOptions::default() };
+    (Client::over_with(&Node(streams), ["the node".to_owned()], options), at_test)
+}
+
+/// Hands a command to the client's line.
+fn hand_over(client: &Client<Echo>, command: u64) -> Attempt<Echo> {
+    let mut attempt = client.attempt(command).unwrap();
+    assert!(attempt.outcome().now_or_never().is_none());
+    attempt
+}
+
+#[tokio::test]
+async fn what_was_certainly_refused_gives_its_numbers_back() {
+    let (client, mut streams) = client();
+    let mut first = hand_over(&client, 10);
+    let mut stream = streams.recv().await.unwrap();
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10)]);
+    let mut second = hand_over(&client, 20);
+    let (other, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(2, 20)]);
+    // Both are refused; they are sent again in their order, as if they never had been.
+    stream.answer(other, refused(true));
+    stream.answer(message, refused(true));
+    let mut stream = streams.recv().await.unwrap();
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10), (2, 20)]);
+    let part = |index, reply: u64| Part { count: 1, outcome: committed(index, &reply) };
+    stream.answer(message, Outcome::Parts(vec![part(5, 10), part(9, 20)]));
+    assert_eq!(first.outcome().await.unwrap().index, 5);
+    assert_eq!(second.outcome().await.unwrap().index, 9);
+}
+
+#[tokio::test]
+async fn what_may_have_entered_keeps_its_number_and_goes_before_what_is_new() {
+    let (client, mut streams) = client();
+    let mut first = hand_over(&client, 10);
+    let mut stream = streams.recv().await.unwrap();
+    let (message, _) = stream.next().await;
+    stream.answer(message, Outcome::Unknown { reason: "the test says so".to_owned() });
+    let mut stream = streams.recv().await.unwrap();
+    let mut second = hand_over(&client, 20);
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10)]);
+    let (other, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(2, 20)]);
+    assert_eq!(records[0].number.window, 1, "the first one may still be asked for");
+    // The stream breaks: nobody knows, and both are sent again.
+    drop(stream);
+    let mut stream = streams.recv().await.unwrap();
+    let (message_again, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10), (2, 20)]);
+    assert_eq!((message, other, message_again), (0, 1, 0), "messages are named anew on each stream");
+    let part = |index, reply: u64| Part { count: 1, outcome: committed(index, &reply) };
+    stream.answer(message_again, Outcome::Parts(vec![part(5, 10), part(6, 20)]));
+    assert_eq!(first.outcome().await.unwrap().reply, 10);
+    assert_eq!(second.outcome().await.unwrap().reply, 20);
+    let mut third = hand_over(&client, 30);
+    let (message, records) = stream.next().await;
+    assert_eq!((numbers(&records), records[0].number.window), (vec![(3, 30)], 0));
+    stream.answer(message, committed(7, &30_u64));
+    assert_eq!(third.outcome().await.unwrap().index, 7);
+}
+
+/// A late copy of the second command may still be on its way: whoever got its number would be taken for it.
+#[tokio::test]
+async fn a_number_that_was_in_doubt_is_never_given_to_another_command() {
+    let (client, mut streams) = client();
+    let mut first = hand_over(&client, 10);
+    let mut stream = streams.recv().await.unwrap();
+    let (message, _) = stream.next().await;
+    let mut second = hand_over(&client, 20);
+    stream.next().await;
+    // The first is certainly refused; of the second nobody knows.
+    stream.answer(message, refused(true));
+    tokio::task::yield_now().await;
+    drop(stream);
+    let mut stream = streams.recv().await.unwrap();
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10), (2, 20)]);
+    let part = |outcome| Part { count: 1, outcome };
+    stream.answer(message, Outcome::Parts(vec![part(refused(true)), part(refused(false))]));
+    let error = second.outcome().await.unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown { .. }), "an earlier attempt may have entered: {error}");
+    let mut stream = streams.recv().await.unwrap();
+    let mut third = hand_over(&client, 30);
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 10)]);
+    let (other, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(3, 30)]);
+    stream.answer(message, committed(5, &10_u64));
+    stream.answer(other, committed(6, &30_u64));
+    assert_eq!(first.outcome().await.unwrap().reply, 10);
+    assert_eq!(third.outcome().await.unwrap().reply, 30);
+}
+
+#[tokio::test]
+async fn a_session_that_is_lost_takes_along_what_was_in_doubt_and_nothing_else() {
+    let (client, mut streams) = client();
+    let mut first = hand_over(&client, 10);
+    let mut stream = streams.recv().await.unwrap();
+    stream.next().await;
+    drop(stream);
+    let mut stream = streams.recv().await.unwrap();
+    let mut second = hand_over(&client, 20);
+    let (message, _) = stream.next().await;
+    let (other, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(2, 20)]);
+    stream.answer(message, Outcome::Expired);
+    stream.answer(other, Outcome::Expired);
+    let error = first.outcome().await.unwrap_err();
+    assert!(matches!(error, ProposeError::Expired { .. }), "{error}");
+    // The second certainly has not entered: it goes into a new session.
+    let mut stream = streams.recv().await.unwrap();
+    let (message, records) = stream.next().await;
+    assert_eq!(numbers(&records), [(1, 20)]);
+    stream.answer(message, committed(5, &20_u64));
+    assert_eq!(second.outcome().await.unwrap().reply, 20);
+}
+
+#[tokio::test]
+async fn a_plain_command_is_sent_again_only_if_it_was_refused() {
+    let (client, mut streams) = client();
+    let plain = client.without_session();
+    let mut first = hand_over(&plain, 10);
+    let mut stream = streams.recv().await.unwrap();
+    let (message, records) = stream.next().await;
+    assert_eq!(records[0].number.session, 0);
+    stream.answer(message, refused(true));
+    let mut stream = streams.recv().await.unwrap();
+    let (_, records) = stream.next().await;
+    assert_eq!(Bytes::from(Bincode::encode(&10_u64).unwrap()), records[0].payload);
+    drop(stream);
+    let error = first.outcome().await.unwrap_err();
+    assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
+}
