@@ -296,6 +296,8 @@ async fn a_plain_command_is_sent_again_only_if_it_was_refused() {
     let (_, records) = stream.next().await;
     assert_eq!(Bytes::from(Bincode::encode(&10_u64).unwrap()), records[0].payload);
     drop(stream);
-    let error = first.outcome().await.unwrap_err();
+    let told = tokio::time::timeout(Duration::from_secs(10), first.outcome()).await;
+    let error = told.expect("it is told at once").unwrap_err();
     assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
+    assert!(tokio::time::timeout(Duration::from_millis(200), streams.recv()).await.is_err());
 }

@@ -3,7 +3,7 @@
 //! `kill -9` cannot tell, since what was written and not synced survives it in the system's memory. So this disk has a gate.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod in_process;
+mod in_memory;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use in_process::{Sum, parts_in_memory, until};
+use in_memory::{Sum, until};
 use lovebird::{Node, Options, ProposeError, Read, Stopped};
 use lovebird_core::identity::RaftId;
 use lovebird_storage::disk::DiskLock;
@@ -140,7 +140,7 @@ async fn start_with(
 ) -> Node<Sum> {
     let disk = Arc::new(GatedDisk(disk.clone(), gate.clone()));
     let members: BTreeMap<u64, String> = (1..=size).map(|id| (id, format!("node-{id}"))).collect();
-    let parts = parts_in_memory(network, disk, RaftId::new(id, id), members, log_options);
+    let parts = in_memory::parts(network, disk, RaftId::new(id, id), members, log_options);
     let node = Node::open(Sum::default(), parts, Options::default()).await.unwrap();
     network.register(&format!("node-{id}"), node.endpoint());
     node.join().await.unwrap();
@@ -252,7 +252,7 @@ async fn a_node_whose_log_is_damaged_where_it_must_read_does_not_start_and_says_
     first.sync_data().unwrap();
     // What is opened is the last segment. Then the node applies the log from the start, and meets the damage.
     let members = BTreeMap::from([(1, "node-1".to_owned())]);
-    let parts = parts_in_memory(&network, Arc::new(disk), RaftId::new(1, 1), members, &options);
+    let parts = in_memory::parts(&network, Arc::new(disk), RaftId::new(1, 1), members, &options);
     let error =
         Node::open(Sum::default(), parts, Options::default()).await.map(drop).unwrap_err().to_string();
     assert!(error.contains("0000000000000001.segment is damaged at byte"), "{error}");

@@ -1,7 +1,7 @@
 //! However a first start goes wrong, there is one cluster in the end, or none.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod in_process;
+mod in_memory;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use in_process::{Sum, parts_in_memory, until};
+use in_memory::{Sum, until};
 use lovebird::{Model, Node, Options};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::identity::{ClusterId, RaftId};
@@ -26,7 +26,7 @@ struct Running {
 impl Running {
     /// Puts a node on the network, which does not join yet.
     async fn open(network: &MemoryNetwork, id: RaftId, members: &BTreeMap<u64, String>) -> Running {
-        let parts = parts_in_memory(
+        let parts = in_memory::parts(
             network,
             Arc::new(MemoryDisk::new()),
             id,

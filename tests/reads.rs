@@ -5,37 +5,8 @@ mod in_memory;
 
 use std::time::Duration;
 
-use in_memory::{Cluster, quick, until};
-use lovebird::{ClientOptions, Context, Event, Options, QueryError, Read, StateMachine, SubscribeError};
-
-/// A sum, which is the log index where every command adds 1.
-#[derive(Default)]
-struct Sum(u64);
-
-impl StateMachine for Sum {
-    type Command = u64;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Snapshot = u64;
-
-    fn apply(&mut self, _: &Context, add: u64) -> u64 {
-        self.0 += add;
-        self.0
-    }
-
-    fn query(&self, (): ()) -> u64 {
-        self.0
-    }
-
-    fn snapshot(&self) -> u64 {
-        self.0
-    }
-
-    fn restore(&mut self, snapshot: u64) {
-        self.0 = snapshot;
-    }
-}
+use in_memory::{Cluster, Sum, quick, until};
+use lovebird::{ClientOptions, Event, Options, QueryError, Read, SubscribeError};
 
 const ALL: [u64; 3] = [1, 2, 3];
 

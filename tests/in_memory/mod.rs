@@ -6,18 +6,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird::{Client, ClientOptions, Node, Options, Role, Service};
+use lovebird::{Client, ClientOptions, Model, Node, Options, Role, Service};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::record::{Record, records};
 use lovebird_storage::log::Missing;
-use lovebird_storage::{Log, LogOptions, MemoryDisk, SnapshotDirectory, SnapshotOptions};
+use lovebird_storage::{Disk, Log, LogOptions, MemoryDisk, SnapshotDirectory, SnapshotOptions};
 use lovebird_transport::MemoryNetwork;
 
-/// Longer than anything here should take.
-const LONG: Duration = Duration::from_secs(60);
+#[path = "../support/mod.rs"]
+mod support;
+
+use support::LONG;
+#[allow(unused_imports, reason = "each test file uses its part of it")]
+pub use support::{Sum, until};
 
 struct Running<S> {
     node: Node<S>,
@@ -73,27 +77,11 @@ impl<S: Service> Cluster<S> {
         let missing =
             if self.starts as usize <= self.disks.len() { Missing::Create } else { Missing::Refuse };
         let log_options = LogOptions { missing, ..LogOptions::default() };
-        let log = Log::open(disk.clone(), Path::new("log"), &log_options).unwrap();
-        let snapshots =
-            SnapshotDirectory::open(disk, Path::new("snapshots"), 0, SnapshotOptions::default()).unwrap();
-        let initial_members: BTreeSet<u64> = self.addresses.keys().copied().collect();
-        let group = log.group(0);
-        let parts = Parts {
-            identity: Identity {
-                cluster: ClusterId::of("in memory", &initial_members),
-                cluster_name: "in memory".to_owned(),
-                initial_members,
-                id: RaftId::new(id, id),
-                model: S::MODEL,
-                starts: self.starts,
-            },
-            group: 0,
-            log: group.clone(),
-            snapshots,
-            transport: Arc::new(self.network.transport(&self.addresses[&id])),
-            members: self.addresses.clone(),
-            guard: Box::new(log),
-        };
+        let members = self.addresses.clone();
+        let mut parts = parts(&self.network, disk, RaftId::new(id, id), members, &log_options);
+        parts.identity.model = S::MODEL;
+        parts.identity.starts = self.starts;
+        let group = parts.log.clone();
         let node = Node::open((self.make)(id), parts, self.options).await.unwrap();
         self.network.register(&self.addresses[&id], node.endpoint());
         node.join().await.unwrap();
@@ -209,15 +197,31 @@ impl<S: Service> Cluster<S> {
     }
 }
 
-/// Waits until `condition` gives something.
-pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let waiting = async {
-        loop {
-            if let Some(found) = condition() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
+/// What a node in the state machine model is made of: life `id` of its node, at the first of its starts.
+pub fn parts(
+    network: &MemoryNetwork,
+    disk: Arc<dyn Disk>,
+    id: RaftId,
+    members: BTreeMap<u64, String>,
+    log_options: &LogOptions,
+) -> Parts {
+    let initial_members: BTreeSet<u64> = members.keys().copied().collect();
+    let log = Log::open(disk.clone(), Path::new("log"), log_options).unwrap();
+    Parts {
+        identity: Identity {
+            cluster: ClusterId::of("in memory", &initial_members),
+            cluster_name: "in memory".to_owned(),
+            initial_members,
+            id,
+            model: Model::StateMachine,
+            starts: 1,
+        },
+        group: 0,
+        log: log.group(0),
+        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0, SnapshotOptions::default())
+            .unwrap(),
+        transport: Arc::new(network.transport(&members[&id.node])),
+        members,
+        guard: Box::new(log),
+    }
 }

@@ -2,51 +2,24 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part of it")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use lovebird::{Context, Model, Node, Options, Service, StateMachine};
+use lovebird::{Node, Options, Service};
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
 use lovebird_core::runtime;
-use lovebird_storage::{Disk, Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions};
-use lovebird_transport::{GrpcTransport, MemoryNetwork, serve};
+use lovebird_storage::{Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions};
+use lovebird_transport::{GrpcTransport, serve};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// Longer than anything here should take.
-const LONG: Duration = Duration::from_secs(60);
+#[path = "../support/mod.rs"]
+mod support;
 
-/// A state machine that adds up.
-#[derive(Default)]
-pub struct Sum(u64);
-
-impl StateMachine for Sum {
-    type Command = u64;
-    type Reply = u64;
-    type Query = ();
-    type Answer = u64;
-    type Snapshot = u64;
-
-    fn apply(&mut self, _: &Context, add: u64) -> u64 {
-        self.0 += add;
-        self.0
-    }
-
-    fn query(&self, _: ()) -> u64 {
-        self.0
-    }
-
-    fn snapshot(&self) -> u64 {
-        self.0
-    }
-
-    fn restore(&mut self, snapshot: u64) {
-        self.0 = snapshot;
-    }
-}
+#[allow(unused_imports, reason = "each test file uses its part of it")]
+pub use support::{Sum, until};
 
 /// A node, and its log.
 pub struct Member<S> {
@@ -167,46 +140,4 @@ impl<S: Service + Default> Cluster<S> {
         })
         .await;
     }
-}
-
-/// What a node is made of whose disk and network are in memory: life `id` of its node, at the first of its starts.
-pub fn parts_in_memory(
-    network: &MemoryNetwork,
-    disk: Arc<dyn Disk>,
-    id: RaftId,
-    members: BTreeMap<u64, String>,
-    log_options: &LogOptions,
-) -> Parts {
-    let initial_members: BTreeSet<u64> = members.keys().copied().collect();
-    let log = Log::open(disk.clone(), Path::new("log"), log_options).unwrap();
-    Parts {
-        identity: Identity {
-            cluster: ClusterId::of("in memory", &initial_members),
-            cluster_name: "in memory".to_owned(),
-            initial_members,
-            id,
-            model: Model::StateMachine,
-            starts: 1,
-        },
-        group: 0,
-        log: log.group(0),
-        snapshots: SnapshotDirectory::open(disk, Path::new("snapshots"), 0, SnapshotOptions::default())
-            .unwrap(),
-        transport: Arc::new(network.transport(&members[&id.node])),
-        members,
-        guard: Box::new(()),
-    }
-}
-
-/// Waits until `condition` gives something.
-pub async fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
-    let waiting = async {
-        loop {
-            if let Some(found) = condition() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(LONG, waiting).await.unwrap_or_else(|_| panic!("waited in vain until {what}"))
 }
