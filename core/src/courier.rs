@@ -13,7 +13,8 @@ use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
 use crate::outcome::unknown;
-use crate::queue::{Batch, Queue};
+use crate::proposal::{Batch, Proposal};
+use crate::queue::Queue;
 use crate::runtime;
 use crate::transport::{
     Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError,
@@ -40,7 +41,7 @@ pub(crate) enum End {
 pub(crate) async fn deliver(
     endpoint: &Arc<dyn Endpoint>,
     open: ProposeOpen,
-    queue: &Arc<Queue>,
+    queue: &Arc<Queue<Proposal>>,
     opening: Duration,
     until: impl Future<Output = ()>,
 ) -> End {
@@ -73,7 +74,7 @@ fn no_answer() -> TransportError {
 }
 
 struct Courier {
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Proposal>>,
     requests: mpsc::UnboundedSender<ProposeRequest>,
     replies: Replies<ProposeReply>,
     under_way: BTreeMap<u64, Batch>,
@@ -100,7 +101,7 @@ impl Courier {
                 },
                 () = queue.wait(), if free => {
                     runtime::yield_now().await;
-                    if let Some(batch) = queue.take() {
+                    if let Some(batch) = Batch::take(&queue) {
                         self.send(batch);
                     }
                 }

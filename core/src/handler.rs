@@ -15,6 +15,7 @@ use crate::identity::{GroupId, Identity};
 use crate::intake::Intake;
 use crate::log_store::LogStore;
 use crate::peers::Peers;
+use crate::proposal::Proposal;
 use crate::queue::Queue;
 use crate::raft::Consensus;
 use crate::read::Reads;
@@ -38,7 +39,7 @@ pub(crate) struct Handler {
     pub(crate) peers: Arc<Peers>,
     pub(crate) replica: Arc<Replica>,
     pub(crate) log: Arc<dyn LogStore>,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue<Proposal>>,
     pub(crate) reads: Arc<Reads>,
     pub(crate) lease_reads: Arc<Reads>,
     pub(crate) receiving: Arc<Receiving>,

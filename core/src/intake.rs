@@ -10,7 +10,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::codec::{Bincode, Codec};
 use crate::entry::BODY_BYTES_MAX;
-use crate::queue::{Proposal, Queue, Sender};
+use crate::proposal::{Proposal, Sender};
+use crate::queue::Queue;
 use crate::raft::Consensus;
 use crate::record::{Number, check_run, records};
 use crate::runtime::{self, Instant};
@@ -28,7 +29,7 @@ const UNANSWERED_MAX: usize = 1024;
 /// Takes proposals from elsewhere into the node's queue.
 #[derive(Clone)]
 pub(crate) struct Intake {
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue<Proposal>>,
     pub(crate) consensus: Consensus,
 }
 

@@ -66,6 +66,7 @@ pub mod node;
 mod handler;
 mod intake;
 mod queue;
+mod proposal;
 mod courier;
 mod propose;
 mod working;

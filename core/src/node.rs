@@ -19,6 +19,7 @@ use crate::handler::Handler;
 use crate::identity::{GroupId, Identity, NodeId};
 use crate::log_store::LogStore;
 use crate::peers::Peers;
+use crate::proposal::Proposal;
 use crate::propose::{Proposer, Tokens};
 use crate::queue::Queue;
 use crate::raft::{Consensus, ConsensusConfig};
@@ -103,7 +104,7 @@ struct Inner {
     formation: Arc<Formation>,
     peers: Arc<Peers>,
     consensus: Consensus,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Proposal>>,
     client: Core,
     stop: Arc<Stop>,
     tasks: Mutex<Vec<Task>>,
@@ -285,7 +286,7 @@ async fn watch(
     consensus: Consensus,
     log: Arc<dyn LogStore>,
     stop: Arc<Stop>,
-    queue: Arc<Queue>,
+    queue: Arc<Queue<Proposal>>,
     client: Core,
 ) {
     let reason = tokio::select! {

@@ -29,6 +29,7 @@ use crate::fence::{Fence, Token};
 use crate::identity::{ClusterId, GroupId, Identity, RaftId};
 use crate::outcome::{joined, not_committed, unknown};
 use crate::peers::Peers;
+use crate::proposal::{Batch, Proposal};
 use crate::queue::Queue;
 use crate::raft::{Applied, Consensus, Leadership, LeadershipWatch, ProposeFailure, Proposed};
 use crate::reply::split_replies;
@@ -51,7 +52,7 @@ const UNDER_WAY_MAX: usize = 4;
 
 /// How many bytes of replies go back in one message, which must be one that can be sent. What does not fit is told to be unknown, and
 /// its client asks again: those of a session get the reply that is kept. One that alone is longer is never sent.
-const REPLY_BYTES_MAX: usize = 32 << 20;
+const MESSAGE_REPLY_BYTES_MAX: usize = 32 << 20;
 
 const TOO_MUCH: &str = "the replies are too long for one message";
 
@@ -85,7 +86,7 @@ pub(crate) struct Proposer {
     pub(crate) replica: Arc<Replica>,
     pub(crate) planner: Planner,
     pub(crate) peers: Arc<Peers>,
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue<Proposal>>,
     pub(crate) tokens: Tokens,
 }
 
@@ -133,7 +134,7 @@ impl Proposer {
                 }
                 () = self.queue.wait(), if free => {
                     runtime::yield_now().await;
-                    let Some(batch) = self.queue.take() else { continue };
+                    let Some(batch) = Batch::take(&self.queue) else { continue };
                     let now = runtime::unix_time();
                     let Some((moved, mut plan)) = self.planner.plan(working, batch, now).await else { break };
                     working = moved;
@@ -280,7 +281,7 @@ fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica:
     let (mut next, mut replies) =
         applied.map_or((0, Bytes::new()), |applied| (applied.first_index.unwrap_or(0), applied.replies));
     let mut parts = Vec::with_capacity(plan.decisions.len());
-    let mut room = REPLY_BYTES_MAX;
+    let mut room = MESSAGE_REPLY_BYTES_MAX;
     for decision in plan.decisions {
         match decision {
             Decision::Enter(count) => {
@@ -342,7 +343,7 @@ enum Fit {
 }
 
 fn within(bytes: usize, room: &mut usize) -> Fit {
-    if bytes > REPLY_BYTES_MAX {
+    if bytes > MESSAGE_REPLY_BYTES_MAX {
         return Fit::Never;
     }
     match room.checked_sub(bytes) {

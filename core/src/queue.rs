@@ -1,168 +1,179 @@
-//! A node's proposals that wait for their turn, and the batches that are made of them.
+//! What waits to be carried on, in the order in which it came: a client's commands, a node's proposals.
 //!
-//! Nothing here waits for a timer: whoever carries proposals on yields once, then takes everything that has gathered while
-//! the last batch was under way. A queue is bounded in bytes and in proposals; beyond that it refuses at once, so that
-//! overload is answered quickly instead of growing.
-//!
-//! A proposal leaves the queue once: taken, or refused because its time has passed or the node has stopped. What is taken and fails
-//! is not put back, since it would then stand behind what came later: its client sends it again, in order.
+//! Nothing here waits for a timer: whoever carries things on yields once, then takes everything that has gathered while
+//! the last batch was under way. A queue is bounded in bytes and in number; beyond that it refuses at once, so that
+//! overload is answered quickly instead of growing. Whatever leaves it unsent is told that it is certainly not committed.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard};
 
-use bytes::{Bytes, BytesMut};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use crate::outcome::{Pieces, not_committed, unknown};
+use crate::outcome::not_committed;
 use crate::runtime::Instant;
-use crate::transport::{Outcome, ProposalKind, ProposeReply};
+use crate::transport::Outcome;
 
-/// How many bytes of records may wait.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How many bytes may wait.
+const BYTES_MAX: usize = 64 << 20;
 
-/// How many proposals may wait.
-const QUEUE_PROPOSALS_MAX: usize = 1 << 17;
+/// How much may wait.
+const NUMBER_MAX: usize = 1 << 17;
 
-/// How many bytes of records make a full batch. A single larger proposal is a batch of its own.
-const BATCH_BYTES_MAX: usize = 1 << 20;
+/// What can wait in a [`Queue`].
+pub(crate) trait Queued {
+    /// What it is told when the queue is full, as a sentence.
+    const FULL: &str;
 
-/// Records that go together, from one sender.
+    /// Its length.
+    fn bytes(&self) -> usize;
+
+    /// Until when it may wait.
+    fn deadline(&self) -> Instant;
+
+    /// Whether it may be taken together with `first`.
+    fn goes_with(&self, first: &Self) -> bool;
+
+    /// It is taken. `false` if it must not be: nobody wants it any more, and it is dropped.
+    fn leave(&self) -> bool {
+        true
+    }
+
+    /// It comes back, to be taken again.
+    fn come_back(&self) {}
+
+    /// Tells whoever waits for it.
+    fn finish(self, outcome: Outcome);
+}
+
+/// See the module.
 #[derive(Debug)]
-pub(crate) struct Proposal {
-    pub(crate) kind: ProposalKind,
-    pub(crate) run: Bytes,
-    pub(crate) count: u32,
-    pub(crate) codec: u8,
-    pub(crate) deadline: Instant,
-    pub(crate) sender: Sender,
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    changed: Notify,
 }
 
-impl Proposal {
-    /// Tells its sender.
-    pub(crate) fn finish(mut self, outcome: Outcome) {
-        self.sender.tell(outcome);
-    }
-}
-
-/// Who sent a proposal. Whatever becomes of the proposal, it is told once: if nobody else has told it by the time that it is
-/// dropped, as when a node's tasks are ended, that nobody knows.
 #[derive(Debug)]
-pub(crate) struct Sender {
-    /// By which its stream names the proposal.
-    id: u64,
-    replies: Option<mpsc::UnboundedSender<ProposeReply>>,
-}
-
-impl Sender {
-    pub(crate) fn new(id: u64, replies: mpsc::UnboundedSender<ProposeReply>) -> Self {
-        Sender { id, replies: Some(replies) }
-    }
-
-    fn tell(&mut self, outcome: Outcome) {
-        if let Some(replies) = self.replies.take() {
-            // An error means that nobody waits any more.
-            let _ = replies.send(ProposeReply { id: self.id, outcome });
-        }
-    }
-}
-
-impl Drop for Sender {
-    fn drop(&mut self) {
-        self.tell(unknown("the node stopped while the command was under way"));
-    }
-}
-
-/// Proposals in the order in which they came.
-#[derive(Debug, Default)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
-    arrived: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    proposals: VecDeque<Proposal>,
+struct State<T> {
+    items: VecDeque<T>,
     bytes: usize,
     closed: Option<String>,
 }
 
-impl Queue {
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        let state = State { items: VecDeque::new(), bytes: 0, closed: None };
+        Queue { state: Mutex::new(state), changed: Notify::new() }
+    }
+}
+
+impl<T: Queued> Queue<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
         self.state.lock().expect("no code panics while it holds this lock")
     }
 
-    /// Adds a proposal, or refuses it at once.
-    pub(crate) fn push(&self, proposal: Proposal) {
+    /// Adds something, or refuses it at once.
+    pub(crate) fn push(&self, item: T) {
         let refusal = {
             let mut state = self.state();
             if let Some(reason) = &state.closed {
                 reason.clone()
-            } else if state.proposals.len() >= QUEUE_PROPOSALS_MAX
-                || state.bytes + proposal.run.len() > QUEUE_BYTES_MAX.max(proposal.run.len())
+            } else if state.items.len() >= NUMBER_MAX
+                || state.bytes + item.bytes() > BYTES_MAX.max(item.bytes())
             {
-                "this node has more proposals waiting than it accepts; try again later".to_owned()
+                T::FULL.to_owned()
             } else {
-                state.bytes += proposal.run.len();
-                state.proposals.push_back(proposal);
+                state.bytes += item.bytes();
+                state.items.push_back(item);
                 drop(state);
-                self.arrived.notify_one();
+                self.changed.notify_one();
                 return;
             }
         };
-        proposal.finish(not_committed(refusal));
+        item.finish(not_committed(refusal));
     }
 
-    /// Waits until something is queued.
+    /// Puts back what was taken, in its order, to be taken again before what has come since. Refuses it if the queue is closed.
+    pub(crate) fn put_back(&self, items: Vec<T>) {
+        let mut state = self.state();
+        if let Some(reason) = state.closed.clone() {
+            drop(state);
+            items.into_iter().for_each(|item| item.finish(not_committed(reason.clone())));
+            return;
+        }
+        for item in items.into_iter().rev() {
+            item.come_back();
+            state.bytes += item.bytes();
+            state.items.push_front(item);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Waits until there is something. One task at a time may wait.
     pub(crate) async fn wait(&self) {
-        while self.state().proposals.is_empty() {
-            self.arrived.notified().await;
+        while self.state().items.is_empty() {
+            self.changed.notified().await;
         }
     }
 
-    /// Takes what has gathered, up to a full batch. `None` if there is nothing.
-    pub(crate) fn take(&self) -> Option<Batch> {
+    /// The same, or until the queue is closed.
+    pub(crate) async fn wait_or_closed(&self) {
+        loop {
+            {
+                let state = self.state();
+                if !state.items.is_empty() || state.closed.is_some() {
+                    return;
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Looks at what is next.
+    pub(crate) fn peek<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.state().items.front().map(look)
+    }
+
+    /// Takes what goes together, as much as is there up to `bytes_max`, but at least one, and up to `number_max`.
+    pub(crate) fn take(&self, bytes_max: usize, number_max: usize) -> Vec<T> {
         let now = Instant::now();
-        let mut expired = Vec::new();
-        let mut taken: Vec<Proposal> = Vec::new();
+        let (mut taken, mut expired): (Vec<T>, Vec<T>) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         {
             let mut state = self.state();
-            while let Some(next) = state.proposals.front() {
+            while let Some(next) = state.items.front() {
                 let fits = taken.first().is_none_or(|first| {
-                    bytes + next.run.len() <= BATCH_BYTES_MAX
-                        && first.codec == next.codec
-                        && first.kind == next.kind
+                    bytes + next.bytes() <= bytes_max && taken.len() < number_max && next.goes_with(first)
                 });
                 if !fits {
                     break;
                 }
-                let Some(proposal) = state.proposals.pop_front() else { break };
-                state.bytes -= proposal.run.len();
-                if proposal.deadline <= now {
-                    expired.push(proposal);
-                } else {
-                    bytes += proposal.run.len();
-                    taken.push(proposal);
+                let Some(item) = state.items.pop_front() else { break };
+                state.bytes -= item.bytes();
+                if item.deadline() <= now {
+                    expired.push(item);
+                } else if item.leave() {
+                    bytes += item.bytes();
+                    taken.push(item);
                 }
             }
         }
         finish_expired(expired);
-        Batch::new(taken)
+        taken
     }
 
-    /// Ends those whose time has passed.
+    /// Ends what has waited too long.
     pub(crate) fn expire(&self) {
         let now = Instant::now();
-        let expired: Vec<Proposal> = {
+        let expired: Vec<T> = {
             let mut state = self.state();
-            if state.proposals.iter().all(|p| p.deadline > now) {
+            if state.items.iter().all(|item| item.deadline() > now) {
                 return;
             }
             let (expired, kept): (Vec<_>, Vec<_>) =
-                state.proposals.drain(..).partition(|p| p.deadline <= now);
-            state.proposals = kept.into();
-            state.bytes = state.proposals.iter().map(|p| p.run.len()).sum();
+                state.items.drain(..).partition(|item| item.deadline() <= now);
+            state.items = kept.into();
+            state.bytes = state.items.iter().map(T::bytes).sum();
             expired
         };
         finish_expired(expired);
@@ -174,199 +185,22 @@ impl Queue {
             let mut state = self.state();
             state.closed = Some(reason.to_owned());
             state.bytes = 0;
-            std::mem::take(&mut state.proposals)
+            std::mem::take(&mut state.items)
         };
-        for proposal in waiting {
-            proposal.finish(not_committed(reason));
+        for item in waiting {
+            item.finish(not_committed(reason));
         }
+        self.changed.notify_one();
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state().closed.is_some()
     }
 }
 
-fn finish_expired(expired: Vec<Proposal>) {
-    for proposal in expired {
-        proposal.finish(not_committed("no leader took the command before its deadline"));
-    }
-}
-
-/// Proposals that travel together: one run of records, one outcome.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    proposals: Vec<Proposal>,
-    /// All records, end to end.
-    pub(crate) run: Bytes,
-    /// How many there are.
-    pub(crate) count: u32,
-    /// What encoded them.
-    pub(crate) codec: u8,
-    /// What they are.
-    pub(crate) kind: ProposalKind,
-}
-
-impl Batch {
-    fn new(proposals: Vec<Proposal>) -> Option<Batch> {
-        let first = proposals.first()?;
-        let (codec, kind) = (first.codec, first.kind);
-        let count = proposals.iter().map(|p| p.count).sum();
-        let run = if proposals.len() == 1 {
-            first.run.clone()
-        } else {
-            let mut run = BytesMut::with_capacity(proposals.iter().map(|p| p.run.len()).sum());
-            for proposal in &proposals {
-                run.extend_from_slice(&proposal.run);
-            }
-            run.freeze()
-        };
-        Some(Batch { proposals, run, count, codec, kind })
-    }
-
-    /// How long its first caller will still wait.
-    pub(crate) fn patience(&self) -> Duration {
-        let now = Instant::now();
-        self.proposals.iter().map(|p| now.until(p.deadline)).min().unwrap_or_default()
-    }
-
-    /// Whether nobody waits any more.
-    pub(crate) fn is_past(&self) -> bool {
-        let now = Instant::now();
-        self.proposals.iter().all(|p| p.deadline <= now)
-    }
-
-    /// Tells every sender its part of the outcome.
-    pub(crate) fn finish(self, outcome: Outcome) {
-        let mut pieces = Pieces::new(outcome, self.count);
-        for proposal in self.proposals {
-            let outcome = pieces.take(proposal.count);
-            proposal.finish(outcome);
-        }
-    }
-}
-
-#[cfg(all(test, not(madsim)))]
-mod tests {
-    use super::*;
-    use crate::record::{Number, push_record};
-    use crate::reply::push_reply;
-    use crate::transport::Part;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    type Replies = mpsc::UnboundedReceiver<ProposeReply>;
-
-    fn proposal(payload: &[u8], patience: Duration) -> (Proposal, Replies) {
-        let mut run = BytesMut::new();
-        push_record(&mut run, Number::NONE, payload);
-        let (replies, outcomes) = mpsc::unbounded_channel();
-        let proposal = Proposal {
-            kind: ProposalKind::Commands,
-            run: run.freeze(),
-            count: 1,
-            codec: 1,
-            deadline: Instant::now() + patience,
-            sender: Sender::new(7, replies),
-        };
-        (proposal, outcomes)
-    }
-
-    fn outcome(mut replies: Replies) -> Option<Outcome> {
-        replies.try_recv().ok().map(|reply| reply.outcome)
-    }
-
-    #[test]
-    fn what_gathered_is_one_batch_and_each_caller_gets_its_own_reply() {
-        let queue = Queue::default();
-        let (a, at_a) = proposal(b"a", MINUTE);
-        let (b, at_b) = proposal(b"bb", MINUTE);
-        queue.push(a);
-        queue.push(b);
-        let batch = queue.take().unwrap();
-        assert_eq!(batch.count, 2);
-        assert!(queue.take().is_none());
-        let mut replies = BytesMut::new();
-        push_reply(&mut replies, Ok(b"first"));
-        push_reply(&mut replies, Ok(b"second"));
-        batch.finish(Outcome::Committed { first_index: 17, replies: replies.freeze() });
-        let Some(Outcome::Committed { first_index: 17, replies }) = outcome(at_a) else { panic!("no reply") };
-        assert_eq!(&replies[5..], b"first");
-        let Some(Outcome::Committed { first_index: 18, replies }) = outcome(at_b) else { panic!("no reply") };
-        assert_eq!(&replies[5..], b"second");
-    }
-
-    #[test]
-    fn an_outcome_in_parts_is_told_to_whom_each_part_belongs() {
-        let queue = Queue::default();
-        let (mut a, at_a) = proposal(b"a", MINUTE);
-        a.count = 2;
-        let (b, at_b) = proposal(b"b", MINUTE);
-        queue.push(a);
-        queue.push(b);
-        let mut replies = BytesMut::new();
-        push_reply(&mut replies, Ok(b"second"));
-        push_reply(&mut replies, Ok(b"third"));
-        let gone = Part { count: 1, outcome: Outcome::ReplyGone { index: 3 } };
-        let new =
-            Part { count: 2, outcome: Outcome::Committed { first_index: 9, replies: replies.freeze() } };
-        queue.take().unwrap().finish(Outcome::Parts(vec![gone.clone(), new]));
-        let Some(Outcome::Parts(parts)) = outcome(at_a) else { panic!("not in parts") };
-        assert_eq!(parts[0], gone);
-        assert!(matches!(parts[1], Part { count: 1, outcome: Outcome::Committed { first_index: 9, .. } }));
-        let Some(Outcome::Committed { first_index: 10, replies }) = outcome(at_b) else { panic!("no reply") };
-        assert_eq!(&replies[5..], b"third");
-    }
-
-    #[test]
-    fn openings_and_commands_do_not_share_a_batch() {
-        let queue = Queue::default();
-        queue.push(proposal(b"a", MINUTE).0);
-        let (mut opening, _at_opening) = proposal(b"o", MINUTE);
-        opening.kind = ProposalKind::Openings;
-        queue.push(opening);
-        assert_eq!(queue.take().unwrap().kind, ProposalKind::Commands);
-        assert_eq!(queue.take().unwrap().kind, ProposalKind::Openings);
-    }
-
-    #[test]
-    fn a_command_past_its_deadline_is_not_committed_and_not_taken() {
-        let queue = Queue::default();
-        let (a, at_a) = proposal(b"a", Duration::ZERO);
-        queue.push(a);
-        assert!(queue.take().is_none());
-        assert!(matches!(outcome(at_a), Some(Outcome::NotCommitted { .. })));
-        let (b, at_b) = proposal(b"b", Duration::ZERO);
-        queue.push(b);
-        queue.expire();
-        assert!(matches!(outcome(at_b), Some(Outcome::NotCommitted { .. })));
-    }
-
-    #[test]
-    fn whoever_sent_what_is_dropped_unanswered_is_told_that_nobody_knows() {
-        let queue = Queue::default();
-        let (a, at_a) = proposal(b"a", MINUTE);
-        queue.push(a);
-        drop(queue.take());
-        assert!(matches!(outcome(at_a), Some(Outcome::Unknown { .. })));
-    }
-
-    #[test]
-    fn a_full_queue_refuses_at_once() {
-        let queue = Queue::default();
-        let large = vec![0; QUEUE_BYTES_MAX / 8];
-        for _ in 0..7 {
-            queue.push(proposal(&large, MINUTE).0);
-        }
-        let (last, at_last) = proposal(&large, MINUTE);
-        queue.push(last);
-        assert!(matches!(outcome(at_last), Some(Outcome::NotCommitted { .. })));
-    }
-
-    #[test]
-    fn a_closed_queue_ends_what_waits_and_refuses_what_comes() {
-        let queue = Queue::default();
-        let (a, at_a) = proposal(b"a", MINUTE);
-        queue.push(a);
-        queue.close("gone");
-        assert!(matches!(outcome(at_a), Some(Outcome::NotCommitted { .. })));
-        let (b, at_b) = proposal(b"b", MINUTE);
-        queue.push(b);
-        assert!(matches!(outcome(at_b), Some(Outcome::NotCommitted { .. })));
+fn finish_expired<T: Queued>(expired: Vec<T>) {
+    for item in expired {
+        item.finish(not_committed("no leader took the command before its deadline"));
     }
 }

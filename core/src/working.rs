@@ -22,7 +22,7 @@ use crate::identity::{ClusterId, GroupId};
 use crate::intake::RUN_BYTES_MAX;
 use crate::machine::WorkingCopy;
 use crate::outcome::not_committed;
-use crate::queue::Batch;
+use crate::proposal::Batch;
 use crate::record::{Number, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, Record, push_record, records};
 use crate::runtime::Worker;
 use crate::service::Model;

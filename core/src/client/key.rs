@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::waiting::Numbering;
+use super::command::Numbered;
 use super::{Client, Committed, encode, millis, read_opened};
 use crate::error::ProposeError;
 use crate::record::{Number, SEQUENCE_MAX};
@@ -53,8 +53,8 @@ impl<S: Service> Client<S> {
         let deadline = Instant::now() + self.timeout;
         let session = self.session_of(name, deadline).await?;
         let window = u16::try_from(number - 1).unwrap_or(u16::MAX).min(KEYS_KEPT);
-        let numbering = Numbering::Given(Number { session, sequence: *number, window });
-        let mut under_way = self.send(ProposalKind::Commands, numbering, payload, deadline);
+        let numbered = Numbered::Given(Number { session, sequence: *number, window });
+        let mut under_way = self.send(ProposalKind::Commands, numbered, payload, deadline);
         let outcome = match under_way.outcome(deadline).await {
             // Of this attempt that is certain. The key may have been proposed before, by this caller or through another node.
             Outcome::NotCommitted { reason, .. } => Outcome::Unknown { reason },
@@ -77,7 +77,7 @@ impl<S: Service> Client<S> {
             order: Order::Unordered,
         };
         opening.check().map_err(|reason| ProposeError::NotCommitted { reason })?;
-        let mut under_way = self.send(ProposalKind::Openings, Numbering::None, encode(&opening)?, deadline);
+        let mut under_way = self.send(ProposalKind::Openings, Numbered::None, encode(&opening)?, deadline);
         // The command itself has not been sent: whatever becomes of the opening, it is not committed by this call.
         let reason = match under_way.outcome(deadline).await {
             Outcome::Committed { replies: run, .. } => match read_opened(run) {

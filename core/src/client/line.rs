@@ -23,10 +23,11 @@ use bytes::BytesMut;
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
-use super::waiting::{Command, Numbering, Waiting};
+use super::command::{Command, Numbered};
 use super::{Nodes, millis, read_opened};
 use crate::codec::{Bincode, Codec};
 use crate::outcome::{Pieces, unknown};
+use crate::queue::{Queue, Queued};
 use crate::record::{Number, push_record};
 use crate::runtime::{self, Instant};
 use crate::session::{Opened, Opening, Order};
@@ -55,7 +56,7 @@ const MESSAGE_COMMANDS_MAX: usize = 8 << 10;
 
 /// The task's own state.
 pub(super) struct Line {
-    waiting: Arc<Waiting>,
+    waiting: Arc<Queue<Command>>,
     nodes: Arc<Nodes>,
     expiry: Duration,
     session: Option<u64>,
@@ -99,7 +100,7 @@ struct Stream {
 }
 
 impl Line {
-    pub(super) fn new(waiting: Arc<Waiting>, nodes: Arc<Nodes>, expiry: Duration) -> Self {
+    pub(super) fn new(waiting: Arc<Queue<Command>>, nodes: Arc<Nodes>, expiry: Duration) -> Self {
         Line {
             waiting,
             nodes,
@@ -116,7 +117,7 @@ impl Line {
     pub(super) async fn run(mut self) {
         loop {
             if self.unsettled.is_empty() {
-                self.waiting.wait().await;
+                self.waiting.wait_or_closed().await;
             }
             if self.waiting.is_closed() {
                 break;
@@ -165,7 +166,7 @@ impl Line {
                     }
                     None => return Err(()),
                 },
-                () = waiting.wait(), if free => {
+                () = waiting.wait_or_closed(), if free => {
                     runtime::yield_now().await;
                     self.send(stream);
                 }
@@ -187,14 +188,14 @@ impl Line {
 
     /// Sends what waits, or opens the session that it needs.
     fn send(&mut self, stream: &mut Stream) {
-        let Some(numbering) = self.waiting.next() else { return };
-        if numbering == Numbering::Own && self.session.is_none() {
+        let Some(numbered) = self.waiting.peek(|command| command.numbered) else { return };
+        if numbered == Numbered::Own && self.session.is_none() {
             return self.open_session(stream);
         }
         let mut commands = self.waiting.take(MESSAGE_BYTES_MAX, MESSAGE_COMMANDS_MAX);
         // A session may have to be opened for some that stand behind others.
         if self.session.is_none()
-            && let Some(first) = commands.iter().position(|command| command.numbering == Numbering::Own)
+            && let Some(first) = commands.iter().position(|command| command.numbered == Numbered::Own)
         {
             self.waiting.put_back(commands.split_off(first));
         }
@@ -205,16 +206,16 @@ impl Line {
         let lowest = self.unsettled.first_key_value().map_or(self.next, |(first, _)| *first);
         let mut slots = Vec::with_capacity(commands.len());
         for command in commands {
-            let number = match command.numbering {
-                Numbering::None => Number::NONE,
-                Numbering::Given(number) => number,
-                Numbering::Own => {
+            let number = match command.numbered {
+                Numbered::None => Number::NONE,
+                Numbered::Given(number) => number,
+                Numbered::Own => {
                     let session = self.session.expect("what needs a session waits until there is one");
                     number(session, self.next, lowest)
                 }
             };
             push_record(&mut run, number, &command.payload);
-            if command.numbering == Numbering::Own {
+            if command.numbered == Numbered::Own {
                 self.unsettled.insert(self.next, command);
                 slots.push(Slot::Own(self.next));
                 self.next += 1;

@@ -15,10 +15,10 @@
 //! [`Client::without_session`] is for those who want a plain log: a command whose outcome is unknown may be there once, or not, and
 //! proposing it again may carry it out twice.
 
+mod command;
 mod key;
 mod line;
 mod query;
-mod waiting;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use crate::codec::{Bincode, Codec};
 use crate::error::ProposeError;
 use crate::outcome::not_committed;
+use crate::queue::Queue;
 use crate::record::PAYLOAD_BYTES_MAX;
 use crate::reply::{Reply, replies};
 use crate::runtime::{self, Instant, Task};
@@ -39,9 +40,9 @@ use crate::service::Service;
 use crate::session::Opened;
 use crate::subscription::Subscription;
 use crate::transport::{Endpoint, Outcome, ProposalKind, Transport};
+use command::{Command, Numbered, Ticket};
 pub use key::{KEYS_KEPT, Key};
 use line::Line;
-use waiting::{Command, Numbering, Ticket, Waiting};
 
 /// Beyond its deadline, a caller waits so long for the outcome that is about to be given.
 const GRACE: Duration = Duration::from_millis(50);
@@ -89,7 +90,7 @@ pub struct Answered<A> {
 /// A handle on a replicated `S`. Cheap to clone; all clones share one line.
 pub struct Client<S> {
     core: Core,
-    numbering: Numbering,
+    numbered: Numbered,
     /// The highest log index seen, for a handle that never goes back.
     seen: Option<Arc<AtomicU64>>,
     timeout: Duration,
@@ -98,10 +99,10 @@ pub struct Client<S> {
 
 impl<S> Clone for Client<S> {
     fn clone(&self) -> Self {
-        let Client { core, numbering, seen, timeout, .. } = self;
+        let Client { core, numbered, seen, timeout, .. } = self;
         Client {
             core: core.clone(),
-            numbering: *numbering,
+            numbered: *numbered,
             seen: seen.clone(),
             timeout: *timeout,
             types: PhantomData,
@@ -135,13 +136,13 @@ struct Shared {
 
 /// What waits, and the task that sends it.
 struct Way {
-    waiting: Arc<Waiting>,
+    waiting: Arc<Queue<Command>>,
     task: Task,
 }
 
 impl Way {
     fn open(nodes: &Arc<Nodes>, expiry: Duration) -> Way {
-        let waiting = Arc::new(Waiting::default());
+        let waiting = Arc::new(Queue::default());
         let task = runtime::spawn(Line::new(waiting.clone(), nodes.clone(), expiry).run());
         Way { waiting, task }
     }
@@ -202,7 +203,7 @@ impl Nodes {
 impl<S: Service> Client<S> {
     pub(crate) fn of(core: Core) -> Self {
         let timeout = core.shared.options.timeout;
-        Client { core, numbering: Numbering::Own, seen: None, timeout, types: PhantomData }
+        Client { core, numbered: Numbered::Own, seen: None, timeout, types: PhantomData }
     }
 
     /// A handle that reaches the nodes at `addresses` by `transport`. It connects when it is first used, and goes on to the
@@ -238,7 +239,7 @@ impl<S: Service> Client<S> {
     /// A handle whose commands are in no session: at least once if they are proposed until one is acknowledged, and never kept track
     /// of. Cheaper by a little, and safe only where a command that is carried out twice does no harm.
     pub fn without_session(&self) -> Self {
-        Client { numbering: Numbering::None, ..self.clone() }
+        Client { numbered: Numbered::None, ..self.clone() }
     }
 
     /// A handle that never goes back in time: each of its reads, at whatever replica and however stale, is from no earlier log
@@ -277,20 +278,20 @@ impl<S: Service> Client<S> {
         Ok(Attempt {
             client: self.clone(),
             payload: encode(&proposal)?,
-            numbering: self.numbering,
+            numbered: self.numbered,
             under_way: None,
         })
     }
 
-    fn send(&self, kind: ProposalKind, numbering: Numbering, payload: Bytes, deadline: Instant) -> UnderWay {
+    fn send(&self, kind: ProposalKind, numbered: Numbered, payload: Bytes, deadline: Instant) -> Pending {
         let (done, outcome) = oneshot::channel();
         let ticket = Arc::new(Ticket::default());
         let command =
-            Command { kind, numbering, payload, deadline, ticket: ticket.clone(), done, in_doubt: false };
+            Command { kind, numbered, payload, deadline, ticket: ticket.clone(), done, in_doubt: false };
         let Shared { line, plain_line, .. } = &*self.core.shared;
         let way = if command.is_repeatable() { line } else { plain_line };
         way.waiting.push(command);
-        UnderWay { outcome, ticket }
+        Pending { outcome, ticket }
     }
 
     fn read_outcome(&self, outcome: Outcome) -> Result<Committed<S::Reply>, ProposeError> {
@@ -331,8 +332,8 @@ impl<S: Service> Client<S> {
 pub struct Attempt<S> {
     client: Client<S>,
     payload: Bytes,
-    numbering: Numbering,
-    under_way: Option<UnderWay>,
+    numbered: Numbered,
+    under_way: Option<Pending>,
 }
 
 impl<S> std::fmt::Debug for Attempt<S> {
@@ -353,7 +354,7 @@ impl<S: Service> Attempt<S> {
     pub async fn outcome(&mut self) -> Result<Committed<S::Reply>, ProposeError> {
         let deadline = Instant::now() + self.client.timeout;
         let under_way = self.under_way.get_or_insert_with(|| {
-            self.client.send(ProposalKind::Commands, self.numbering, self.payload.clone(), deadline)
+            self.client.send(ProposalKind::Commands, self.numbered, self.payload.clone(), deadline)
         });
         let outcome = under_way.outcome(deadline).await;
         if matches!(outcome, Outcome::NotCommitted { .. }) {
@@ -364,12 +365,12 @@ impl<S: Service> Attempt<S> {
 }
 
 /// A command that was handed to the line.
-struct UnderWay {
+struct Pending {
     outcome: oneshot::Receiver<Outcome>,
     ticket: Arc<Ticket>,
 }
 
-impl UnderWay {
+impl Pending {
     async fn outcome(&mut self, deadline: Instant) -> Outcome {
         let stopped = "the node stopped while the command was under way";
         if self.outcome.is_terminated() {

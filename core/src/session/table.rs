@@ -21,7 +21,7 @@ pub(crate) enum Kept {
 
 /// One reply. `None` once it had to make room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Reply {
+struct KeptReply {
     index: u64,
     bytes: Option<Bytes>,
 }
@@ -31,7 +31,7 @@ struct Reply {
 pub(crate) struct SessionTable {
     sessions: Sessions,
     /// By session and sequence.
-    replies: BTreeMap<u64, BTreeMap<u64, Reply>>,
+    replies: BTreeMap<u64, BTreeMap<u64, KeptReply>>,
     bytes: usize,
 }
 
@@ -75,7 +75,7 @@ impl SessionTable {
         }
         let replies = self.replies.entry(number.session).or_default();
         self.bytes += reply.len();
-        replies.insert(number.sequence, Reply { index, bytes: Some(Bytes::copy_from_slice(reply)) });
+        replies.insert(number.sequence, KeptReply { index, bytes: Some(Bytes::copy_from_slice(reply)) });
         while let Some(first) = replies.first_entry().filter(|first| *first.key() < lowest) {
             self.bytes -= first.remove().bytes.map_or(0, |bytes| bytes.len());
         }
@@ -88,8 +88,8 @@ impl SessionTable {
     pub(crate) fn kept(&self, number: Number) -> Kept {
         let reply = self.replies.get(&number.session).and_then(|replies| replies.get(&number.sequence));
         match reply {
-            Some(Reply { index, bytes: Some(bytes) }) => Kept::Reply(*index, bytes.clone()),
-            Some(Reply { index, bytes: None }) => Kept::Index(*index),
+            Some(KeptReply { index, bytes: Some(bytes) }) => Kept::Reply(*index, bytes.clone()),
+            Some(KeptReply { index, bytes: None }) => Kept::Index(*index),
             None => Kept::Nothing,
         }
     }
