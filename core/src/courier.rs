@@ -17,7 +17,7 @@ use crate::proposal::{Batch, Proposal};
 use crate::queue::Queue;
 use crate::runtime;
 use crate::transport::{
-    Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError,
+    Endpoint, Outcome, ProposeOpen, ProposeReply, ProposeRequest, Replies, TransportError, TransportResult,
 };
 
 /// How often a courier looks for callers who have given up.
@@ -45,14 +45,9 @@ pub(crate) async fn deliver(
     opening: Duration,
     until: impl Future<Output = ()>,
 ) -> End {
-    let (requests, outgoing) = mpsc::unbounded_channel::<ProposeRequest>();
-    let outgoing = stream::unfold(outgoing, async |mut outgoing| {
-        outgoing.recv().await.map(|request| (request, outgoing))
-    });
-    let replies = match runtime::timeout(opening, endpoint.propose(open, outgoing.boxed())).await {
-        Ok(Ok(replies)) => replies,
-        Ok(Err(error)) => return End::Broken(error),
-        Err(_) => return End::Broken(no_answer()),
+    let (requests, replies) = match open_stream(endpoint, open, opening).await {
+        Ok(stream) => stream,
+        Err(error) => return End::Broken(error),
     };
     let mut courier =
         Courier { queue: queue.clone(), requests, replies, under_way: BTreeMap::new(), next_id: 0 };
@@ -67,6 +62,22 @@ pub(crate) async fn deliver(
         End::Told | End::Refused => courier.settle(),
     }
     end
+}
+
+/// Opens a propose stream: where requests go in, and where replies come out.
+pub(crate) async fn open_stream(
+    endpoint: &Arc<dyn Endpoint>,
+    open: ProposeOpen,
+    patience: Duration,
+) -> TransportResult<(mpsc::UnboundedSender<ProposeRequest>, Replies<ProposeReply>)> {
+    let (requests, outgoing) = mpsc::unbounded_channel::<ProposeRequest>();
+    let outgoing = stream::unfold(outgoing, async |mut outgoing| {
+        outgoing.recv().await.map(|request| (request, outgoing))
+    });
+    match runtime::timeout(patience, endpoint.propose(open, outgoing.boxed())).await {
+        Ok(replies) => Ok((requests, replies?)),
+        Err(_) => Err(no_answer()),
+    }
 }
 
 fn no_answer() -> TransportError {

@@ -273,3 +273,69 @@ impl Planner {
         planned.await.ok()
     }
 }
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use super::*;
+    use crate::fence::Numbering;
+    use crate::proposal::{Proposal, Sender};
+    use crate::queue::Queue;
+    use crate::runtime::Instant;
+
+    fn batch(numbers: &[Number]) -> Batch {
+        let mut run = BytesMut::new();
+        for number in numbers {
+            push_record(&mut run, *number, b"command");
+        }
+        let queue = Queue::default();
+        queue.push(Proposal {
+            kind: ProposalKind::Commands,
+            run: run.freeze(),
+            count: numbers.len() as u32,
+            codec: Bincode::ID,
+            deadline: Instant::now() + Duration::from_secs(60),
+            sender: Sender::new(1, tokio::sync::mpsc::unbounded_channel().0),
+        });
+        Batch::take(&queue).unwrap()
+    }
+
+    fn working(sessions: Sessions) -> Working {
+        let numbering = Numbering { last_index: 7, time: 100, ..Numbering::default() };
+        let beginning = Beginning { token: Token::default(), numbering, sessions, copy: None };
+        Working::new(ClusterId(1), 0, Model::StateMachine, 3, beginning)
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_the_log_does_not_turn_log_time_back() {
+        let mut working = working(Sessions::default());
+        for (now, time) in [(50, 100), (120, 120), (110, 120)] {
+            assert_eq!(working.plan(batch(&[Number::NONE]), now).entry.unwrap().header.time, time);
+        }
+    }
+
+    #[test]
+    fn what_does_not_enter_is_left_out_and_the_rest_is_as_it_came() {
+        let mut sessions = Sessions::default();
+        let opening =
+            Opening { name: String::new(), patience_ms: 1000, order: crate::session::Order::Ordered };
+        sessions.open(&opening, 100);
+        let mut working = working(sessions);
+        let number = |sequence| Number { session: 1, sequence, window: sequence as u16 - 1 };
+        let whole = batch(&[number(1), Number::NONE]);
+        let run = whole.run.clone();
+        let plan = working.plan(whole, 100);
+        let entry = plan.entry.unwrap();
+        assert_eq!(entry.body.as_ptr(), run.as_ptr(), "what enters whole is not copied");
+        let plan = working.plan(batch(&[number(1), number(2), number(9), Number::NONE]), 100);
+        let entry = plan.entry.unwrap();
+        let entered: Vec<Number> = records(entry.body).map(|record| record.unwrap().number).collect();
+        assert_eq!(entered, [number(2), Number::NONE]);
+        assert_eq!((entry.header.record_count, entry.header.fence.position), (2, 2));
+        let kinds: Vec<String> = plan.decisions.iter().map(|decision| format!("{decision:?}")).collect();
+        assert!(kinds[0].starts_with("Known"), "{kinds:?}");
+        assert_eq!(kinds[1], "Enter(1)");
+        assert!(kinds[2].contains("retry: true"), "{kinds:?}");
+        assert_eq!(kinds[3], "Enter(1)");
+        assert_eq!(working.last_index, 7 + 2 + 2);
+    }
+}

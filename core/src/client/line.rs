@@ -20,12 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::command::{Command, Numbered};
 use super::{Nodes, millis, read_opened};
 use crate::codec::{Bincode, Codec};
+use crate::courier::open_stream;
 use crate::outcome::{Pieces, unknown};
 use crate::queue::{Queue, Queued};
 use crate::record::{Number, push_record};
@@ -340,26 +341,12 @@ impl Line {
 
 impl Stream {
     async fn open(endpoint: &Arc<dyn Endpoint>) -> Result<Stream, ()> {
-        let (requests, outgoing) = mpsc::unbounded_channel::<ProposeRequest>();
-        let outgoing = stream::unfold(outgoing, async |mut outgoing| {
-            outgoing.recv().await.map(|request| (request, outgoing))
-        });
         let open = ProposeOpen { group: 0, forwarded: false };
-        match runtime::timeout(OPENING, endpoint.propose(open, outgoing.boxed())).await {
-            Ok(Ok(replies)) => Ok(Stream {
-                requests,
-                replies,
-                under_way: BTreeMap::new(),
-                next_id: 0,
-                failed: false,
-                again: Vec::new(),
-            }),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, "a client tries another node");
-                Err(())
-            }
-            Err(_) => Err(()),
-        }
+        let (requests, replies) = open_stream(endpoint, open, OPENING).await.map_err(|error| {
+            tracing::debug!(%error, "a client tries another node");
+        })?;
+        let (under_way, again) = (BTreeMap::new(), Vec::new());
+        Ok(Stream { requests, replies, under_way, next_id: 0, failed: false, again })
     }
 
     fn send(&mut self, kind: ProposalKind, run: BytesMut, slots: Vec<Slot>, patience: Duration, opens: bool) {

@@ -12,6 +12,8 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
 
+use lovebird_core::entry::{Entry, EntryKind};
+use lovebird_core::fence::{Fence, Numbering, Token, count};
 use model::{Bounds, State, Step, Variant};
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
@@ -114,6 +116,36 @@ fn every_state_near_the_beginning_keeps_the_promises() {
 fn long_walks_through_failures_keep_the_promises() {
     let seen = walk(&WIDE, Variant::True, 3000).unwrap();
     assert!(seen.commands_counted_max >= 4, "hardly a command ever counted: {seen:?}");
+}
+
+/// Leaders whose clocks differ take turns: log time stands still where a clock is behind, and never goes back.
+#[test]
+fn log_time_never_goes_back_whatever_the_clocks_of_leaders_say() {
+    let mut numbering = Numbering::default();
+    let header = |kind, leader: u64, term, position, time| {
+        let token = Token { node: leader, incarnation: leader, counter: term };
+        let mut header = Entry::new(kind, bytes::Bytes::new()).header;
+        (header.term, header.time, header.record_count) = (term, time, 1);
+        header.fence = Fence { token, position };
+        header
+    };
+    let steps = [
+        (header(EntryKind::Barrier, 1, 1, 0, 100), 100),
+        (header(EntryKind::Commands, 1, 1, 1, 120), 120),
+        // The next leader's clock is behind.
+        (header(EntryKind::Barrier, 2, 2, 0, 50), 120),
+        (header(EntryKind::Commands, 2, 2, 1, 60), 120),
+        (header(EntryKind::Sessions, 2, 2, 2, 119), 120),
+        (header(EntryKind::Outcomes, 2, 2, 3, 130), 130),
+        // What does not count moves nothing, and consensus' own entries have no time.
+        (header(EntryKind::Commands, 2, 2, 9, 500), 130),
+        (header(EntryKind::Blank, 2, 3, 0, 0), 130),
+        (header(EntryKind::Barrier, 1, 3, 0, 90), 130),
+    ];
+    for (header, time) in steps {
+        (numbering, _) = count(numbering, &header);
+        assert_eq!(numbering.time, time, "after {header:?}");
+    }
 }
 
 /// The planted error is found by walks, and for the reason that it is there to break.
