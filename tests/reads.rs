@@ -78,6 +78,21 @@ async fn a_leader_that_is_cut_off_answers_no_lease_read_once_its_lease_is_over()
     cluster.kill_all().await;
 }
 
+/// What a lease is for: the leader answers at once, though it reaches nobody at that moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_read_asks_no_quorum() {
+    let options = Options { election: Duration::from_secs(5), ..quick() };
+    let mut cluster = start(options).await;
+    add(&cluster, &ALL, 1).await;
+    let leader = cluster.leader().await;
+    cluster.isolate(leader);
+    let client = cluster.node(leader).client().with_timeout(Duration::from_secs(1));
+    assert_eq!(client.query((), Read::Lease).await.unwrap().answer, 1);
+    client.query((), Read::Linearizable).await.unwrap_err();
+    cluster.rejoin(leader);
+    cluster.kill_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_monotonic_handle_never_goes_back_however_stale_it_reads() {
     let mut cluster = start(quick()).await;
