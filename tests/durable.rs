@@ -208,15 +208,22 @@ async fn the_answer_waits_for_the_disks_of_a_majority() {
 async fn a_leader_whose_disk_fails_stops_says_so_and_loses_nothing() {
     let network = MemoryNetwork::new();
     let disks: Vec<MemoryDisk> = (0..3).map(|_| MemoryDisk::new()).collect();
+    let gates: Vec<Gate> = (0..3).map(|_| Gate::default()).collect();
     let mut nodes = Vec::new();
-    for (id, disk) in (1..).zip(&disks) {
-        nodes.push(start(&network, id, 3, disk, &Gate::default()).await);
+    for ((id, disk), gate) in (1..).zip(&disks).zip(&gates) {
+        nodes.push(start(&network, id, 3, disk, gate).await);
     }
     let client = nodes[0].client().with_timeout(Duration::from_secs(60));
     assert_eq!(client.propose(1).await.unwrap().reply, 1);
     let leader = nodes.iter().position(|node| node.status().leader == Some(node.status().id)).unwrap();
-    disks[leader].fail(Fault::Sync, 1, io::ErrorKind::StorageFull);
     let client = nodes[leader].client().with_timeout(Duration::from_secs(60));
+    assert_eq!(client.propose(0).await.unwrap().reply, 1);
+    // The followers' disks are slower than the failure: else the two of them may commit the command without their leader, and it
+    // would rightly be acknowledged.
+    for follower in [(leader + 1) % 3, (leader + 2) % 3] {
+        gates[follower].set_closed(true);
+    }
+    disks[leader].fail(Fault::Sync, 1, io::ErrorKind::StorageFull);
     let failed = client.propose(2).await;
     assert!(
         matches!(failed, Err(ProposeError::Unknown { .. })),
@@ -226,6 +233,7 @@ async fn a_leader_whose_disk_fails_stops_says_so_and_loses_nothing() {
     assert!(matches!(&stopped, Stopped::Storage(text) if text.contains("log")), "{stopped:?}");
     let refused = client.propose(4).await;
     assert!(matches!(refused, Err(ProposeError::NotCommitted { .. })), "{refused:?}");
+    gates.iter().for_each(|gate| gate.set_closed(false));
     // The others go on, with all that was acknowledged, and with what was not or without it.
     let other = nodes[(leader + 1) % 3].client().with_timeout(Duration::from_secs(60));
     let sum = other.propose(0).await.unwrap().reply;
