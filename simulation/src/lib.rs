@@ -68,6 +68,9 @@
 //! it looks where a seed points, many times.
 #![forbid(unsafe_code)]
 
+// What can be done without the simulated world: data, and what is made of it.
+pub mod story;
+
 #[cfg(madsim)]
 mod chance;
 #[cfg(madsim)]
