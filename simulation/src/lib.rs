@@ -70,23 +70,32 @@
 
 // What can be done without the simulated world: data, and what is made of it.
 pub mod story;
+pub mod chance;
+pub mod plan;
 
+// What users hand over, and what comes with the simulator.
 #[cfg(madsim)]
-mod chance;
+pub mod workload;
 #[cfg(madsim)]
-pub mod schedule;
+pub mod workloads;
+#[cfg(madsim)]
+pub mod scenario;
+
+// The simulated world.
 #[cfg(madsim)]
 mod port;
 #[cfg(madsim)]
 mod mount;
 #[cfg(madsim)]
+pub mod watched;
+#[cfg(madsim)]
 pub mod cluster;
 #[cfg(madsim)]
-pub mod counter;
+mod clients;
 #[cfg(madsim)]
-pub mod workload;
-#[cfg(madsim)]
-pub mod subscriber;
+mod subscriber;
+
+// What is demanded of it, and a whole run.
 #[cfg(madsim)]
 pub mod check;
 #[cfg(madsim)]

@@ -13,13 +13,10 @@ use madsim::runtime::Handle;
 use madsim::task::JoinHandle;
 
 use crate::chance::Chance;
-use crate::check::Checker;
+use crate::check::{Checker, Given, Invariant};
 use crate::cluster::address;
-use crate::counter::Subject;
-use crate::schedule::Schedule;
-
-/// One for all nodes, going on at the next when one is gone, and one that is bound to a single node.
-const SUBSCRIBERS: u64 = 2;
+use crate::plan::{Plan, Subscriber as Planned};
+use crate::watched::{Subject, encode, nanos};
 
 /// For how long a subscriber waits for a record before it asks again, which loses nothing.
 const GLANCE: Duration = Duration::from_millis(700);
@@ -28,14 +25,14 @@ const GLANCE: Duration = Duration::from_millis(700);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Subscribers at work.
-pub struct Subscribers {
+pub(crate) struct Subscribers {
     hurry: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
-struct Subscriber<S> {
+struct Subscriber<S: Subject> {
     id: u64,
-    client: Client<S>,
+    client: Client<S::Service>,
     checker: Checker,
     hurry: Arc<AtomicBool>,
     chance: Chance,
@@ -48,40 +45,33 @@ struct Subscriber<S> {
 }
 
 impl Subscribers {
-    /// Starts them. They are reached at the addresses of clients, so that their links are cut, too.
-    pub fn start<S: Subject>(
-        seed: u64,
-        schedule: &Schedule,
-        nodes: &[u64],
-        network: &MemoryNetwork,
-        checker: &Checker,
-    ) -> Subscribers {
+    /// Starts those of a plan.
+    pub(crate) fn start<S: Subject>(plan: &Plan, network: &MemoryNetwork, checker: &Checker) -> Subscribers {
         let hurry = Arc::new(AtomicBool::new(false));
         let mut tasks = Vec::new();
-        for (id, client) in (1..=SUBSCRIBERS).zip(schedule.clients.iter().copied()) {
-            let mut chance = Chance::new(seed, 1_000_000 + id);
-            let bound = *chance.one_of(nodes);
-            let reached = if id == 1 { nodes.to_vec() } else { vec![bound] };
-            let transport = network.transport(&address(client));
+        for Planned { address: id, bound, chance } in plan.subscribers.iter().cloned() {
+            let reached = bound.map_or((1..=plan.nodes).collect(), |node| vec![node]);
+            let transport = network.transport(&address(id));
             let (checker, hurry) = (checker.clone(), hurry.clone());
             checker.subscribes(id);
-            let node = Handle::current().create_node().name(format!("subscriber-{id}")).build();
+            let node = Handle::current().create_node().name(address(id)).build();
             tasks.push(node.spawn(async move {
-                let client = Client::<S>::over(&transport, reached.into_iter().map(address));
+                let client = Client::over(&transport, reached.into_iter().map(address));
                 let (has, is_new, is_behind) = (0, false, false);
-                Subscriber { id, client, checker, hurry, chance, has, is_new, is_behind }.run().await;
+                let chance = Chance::new(chance, 0);
+                Subscriber::<S> { id, client, checker, hurry, chance, has, is_new, is_behind }.run().await;
             }));
         }
         Subscribers { hurry, tasks }
     }
 
     /// No more rests, and no more crashes of their own: they are to come to the end of the log.
-    pub fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.hurry.store(true, Ordering::Relaxed);
     }
 
     /// Ends them.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         for task in self.tasks {
             task.abort();
         }
@@ -93,8 +83,8 @@ impl<S: Subject> Subscriber<S> {
         loop {
             let subscription = self.begin();
             self.live(subscription).await;
-            if !self.is_in_a_hurry() && self.chance.below(4) == 0 {
-                runtime::sleep(self.chance.millis(200, 4000)).await;
+            if !self.is_in_a_hurry() && self.chance.once_in(4) {
+                runtime::sleep(Duration::from_millis(self.chance.between(200, 4000))).await;
             }
         }
     }
@@ -104,7 +94,7 @@ impl<S: Subject> Subscriber<S> {
     }
 
     /// A life begins behind what the last one has dealt with.
-    fn begin(&mut self) -> Subscription<S> {
+    fn begin(&mut self) -> Subscription<S::Service> {
         let subscription = self.client.subscribe(self.has + 1);
         // Some only find out that they are behind, and then take the state.
         self.is_new = false;
@@ -121,19 +111,25 @@ impl<S: Subject> Subscriber<S> {
     }
 
     /// Follows until it crashes, if it does.
-    async fn live(&mut self, mut subscription: Subscription<S>) {
+    async fn live(&mut self, mut subscription: Subscription<S::Service>) {
         let mut left = 1 + self.chance.below(300);
         while left > 0 || self.is_in_a_hurry() {
             left = left.saturating_sub(1);
             let Ok(event) = runtime::timeout(GLANCE, subscription.next()).await else { continue };
             match event {
                 Ok(Event::Record(logged)) => {
-                    self.checker.followed(self.id, self.has, &logged);
+                    let given = Given {
+                        index: logged.index,
+                        term: logged.term,
+                        time: nanos(logged.time),
+                        command: encode(&logged.command),
+                    };
+                    self.checker.followed(self.id, self.has, &given);
                     self.has = logged.index;
                 }
                 Ok(Event::State { index, snapshot }) => {
                     let least = if self.is_new { 0 } else { self.has + 1 };
-                    self.checker.followed_state(self.id, least, index, &snapshot);
+                    self.checker.followed_state(self.id, least, index, snapshot.index, snapshot.digest);
                     (self.has, self.is_new) = (index, false);
                 }
                 Err(SubscribeError::Purged { first, .. }) => {
@@ -143,13 +139,14 @@ impl<S: Subject> Subscriber<S> {
                     return;
                 }
                 Err(error @ SubscribeError::Codec { .. }) => {
-                    self.checker.violation(format!("subscriber {}: {error}", self.id));
+                    let sentence = format!("subscriber {}: {error}", self.id);
+                    self.checker.violation(Invariant::Subscription, sentence);
                     return;
                 }
             }
             // One that is slow now and then makes the node wait, or purge what it has not read.
-            if !self.is_in_a_hurry() && self.chance.below(100) == 0 {
-                runtime::sleep(self.chance.millis(10, 2500)).await;
+            if !self.is_in_a_hurry() && self.chance.once_in(100) {
+                runtime::sleep(Duration::from_millis(self.chance.between(10, 2500))).await;
             }
         }
     }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use lovebird_core::client::Committed;
+use bytes::Bytes;
 use lovebird_core::error::ProposeError;
 
-use super::{Checker, Seen};
-use crate::counter::Add;
+use super::{Checker, Invariant, Seen};
+use crate::story::{Stage, What};
+use crate::watched::Name;
 
 /// A line of a client to the cluster, and so the order in which it sends its commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +24,10 @@ pub enum Way {
     /// In the session of this line: once and in order, and told as soon as a leader can be found.
     Session(Line),
     /// Under a key: once, however often and through whomever it is proposed.
-    Key,
+    Key {
+        /// Whether keys may expire in a run.
+        lapses: bool,
+    },
     /// Without a session: at most once here, since nobody proposes it again.
     Alone,
 }
@@ -37,16 +41,20 @@ pub struct Wait {
     pub patience: Duration,
 }
 
+/// What a caller was told: log index and reply, or why not.
+pub(crate) type Result = std::result::Result<(u64, Bytes), ProposeError>;
+
 /// A command that a client has sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sent {
     pub(super) way: Way,
     /// Everything that was sent has a place in one order.
     pub(super) place: u64,
+    operation: u64,
     /// What anyone had been told of before it was sent.
     floor: u64,
     /// Log index and reply.
-    pub(super) acknowledged: Option<(u64, u64)>,
+    pub(super) acknowledged: Option<(u64, Bytes)>,
     /// It may be in the log or not.
     pub(super) doubtful: bool,
     /// It was said to be certainly not there.
@@ -56,29 +64,98 @@ pub(super) struct Sent {
 }
 
 impl Seen {
-    fn acknowledged(&mut self, add: Add, sent: &mut Sent, told: (u64, u64)) {
-        let (index, _) = told;
-        if let Some(first) = sent.acknowledged {
+    fn acknowledged(&mut self, name: Name, sent: &mut Sent, told: &(u64, Bytes)) {
+        let index = told.0;
+        if let Some(first) = &sent.acknowledged {
             self.tally.repeated += 1;
-            return self.demand(first == told, || {
-                format!("{add:?} was acknowledged with (log index, reply) {told:?}, and first with {first:?}")
-            });
+            if first != told {
+                let sentence = format!(
+                    "{name:?} was acknowledged with log index {index} and {}, and first with {} and {}",
+                    (self.shown.reply)(&told.1),
+                    first.0,
+                    (self.shown.reply)(&first.1)
+                );
+                self.broken(Invariant::Once, Vec::new(), sentence);
+            }
+            return;
         }
         let floor = sent.floor;
-        self.demand(index > floor, || {
-            format!("{add:?} got log index {index} though {floor} had been told of before it was sent")
+        self.demand(index > floor, Invariant::Linearizable, || {
+            format!("{name:?} got log index {index} though {floor} had been told of before it was sent")
         });
-        sent.acknowledged = Some(told);
+        sent.acknowledged = Some(told.clone());
         self.tally.acknowledged += 1;
         self.tell(index);
     }
 
     /// Who has a session, or a key, is told of nothing but success before its time is over: until then the client sends again.
-    fn late(&mut self, add: Add, way: Way, wait: Wait, result: &Result<Committed<u64>, ProposeError>) {
-        self.demand(way == Way::Alone || wait.waited >= wait.patience, || {
+    fn late(&mut self, name: Name, way: Way, wait: Wait, error: &ProposeError) {
+        self.demand(way == Way::Alone || wait.waited >= wait.patience, Invariant::Patience, || {
             let Wait { waited, patience } = wait;
-            format!("the caller of {add:?} was told {result:?} after {waited:?}, and would have waited {patience:?}")
+            format!(
+                "the caller of {name:?} was told {error} after {waited:?}, and would have waited {patience:?}"
+            )
         });
+    }
+
+    fn failed(&mut self, name: Name, sent: &mut Sent, wait: Wait, error: &ProposeError) -> Stage {
+        let way = sent.way;
+        match error {
+            ProposeError::NotCommitted { .. } => {
+                self.late(name, way, wait, error);
+                self.tally.not_committed += 1;
+                sent.refused = true;
+                // Of a key that says nothing of other attempts. A single attempt knows by now what it did not know before.
+                sent.doubtful &= matches!(way, Way::Key { .. });
+                return Stage::Failed;
+            }
+            ProposeError::Unknown { .. } => {
+                self.late(name, way, wait, error);
+                self.tally.unknown += 1;
+                sent.doubtful = true;
+            }
+            ProposeError::Expired { .. } => {
+                self.tally.expired += 1;
+                sent.doubtful = true;
+                sent.expired = Some(self.sendings);
+                let lapses = match way {
+                    Way::Session(line) => line.lapses,
+                    Way::Key { lapses } => lapses,
+                    Way::Alone => false,
+                };
+                self.demand(lapses, Invariant::Once, || {
+                    format!("the session of {name:?} has expired, and had no time to")
+                });
+            }
+            ProposeError::ReplyGone { .. } | ProposeError::Codec { .. } => {
+                self.broken(Invariant::Once, Vec::new(), format!("a caller was told of {name:?}: {error}"));
+            }
+        }
+        Stage::Unknown
+    }
+
+    /// An operation of a client begins.
+    pub(super) fn operation(
+        &mut self,
+        client: u64,
+        kind: &'static str,
+        detail: impl FnOnce() -> String,
+    ) -> u64 {
+        self.operations += 1;
+        let number = self.operations;
+        let what = What::Operation { client, number, kind: kind.into(), stage: Stage::Begins };
+        self.note(what, |_| detail());
+        number
+    }
+
+    pub(super) fn operated(
+        &mut self,
+        client: u64,
+        number: u64,
+        stage: Stage,
+        detail: impl FnOnce(&Seen) -> String,
+    ) {
+        self.note(What::Operation { client, number, kind: "".into(), stage }, detail);
     }
 }
 
@@ -91,66 +168,56 @@ impl Checker {
     }
 
     /// A command is sent now; or once more, after it was said to be certainly not committed.
-    pub fn sent(&self, add: Add, way: Way) {
+    pub fn sent(&self, name: Name, way: Way, detail: impl FnOnce() -> String) {
         let mut seen = self.seen();
-        seen.note(("sent", add));
-        seen.places += 1;
+        let kind = match way {
+            Way::Session(_) => "propose",
+            Way::Key { .. } => "propose under a key",
+            Way::Alone => "propose without a session",
+        };
+        let operation = seen.operation(name.client, kind, detail);
+        seen.sendings += 1;
         let sent = Sent {
             way,
-            place: seen.places,
+            place: seen.sendings,
+            operation,
             floor: seen.highest_told,
             acknowledged: None,
             doubtful: false,
             refused: false,
             expired: None,
         };
-        seen.commands.insert((add.client, add.number), sent);
+        seen.commands.insert(name, sent);
     }
 
     /// A caller was told what became of a command that was sent.
-    pub fn told(&self, add: Add, wait: Wait, result: &Result<Committed<u64>, ProposeError>) {
+    pub(crate) fn told(&self, name: Name, wait: Wait, result: &Result) {
         let mut seen = self.seen();
-        let name = (add.client, add.number);
-        seen.note(("told", name, result.as_ref().map_err(ToString::to_string).map(|c| (c.index, c.reply))));
-        let Some(mut sent) = seen.commands.get(&name).copied() else {
-            return seen.demand(false, || format!("a caller was told of {add:?}, which nobody has sent"));
+        let Some(mut sent) = seen.commands.get(&name).cloned() else {
+            let sentence = format!("a caller was told of {name:?}, which nobody has sent");
+            return seen.broken(Invariant::RefusedIsGone, Vec::new(), sentence);
         };
-        let way = sent.way;
-        match result {
-            Ok(committed) => seen.acknowledged(add, &mut sent, (committed.index, committed.reply)),
-            Err(ProposeError::NotCommitted { .. }) => {
-                seen.late(add, way, wait, result);
-                seen.tally.not_committed += 1;
-                sent.refused = true;
-                // Of a key that says nothing of other attempts. A single attempt knows by now what it did not know before.
-                sent.doubtful &= way == Way::Key;
+        let stage = match result {
+            Ok(told) => {
+                seen.acknowledged(name, &mut sent, told);
+                Stage::Succeeded(told.0)
             }
-            Err(ProposeError::Unknown { .. }) => {
-                seen.late(add, way, wait, result);
-                seen.tally.unknown += 1;
-                sent.doubtful = true;
-            }
-            Err(ProposeError::Expired { .. }) => {
-                seen.tally.expired += 1;
-                sent.doubtful = true;
-                sent.expired = Some(seen.places);
-                let lapses = matches!(way, Way::Session(line) if line.lapses);
-                seen.demand(lapses, || format!("the session of {add:?} has expired, and had no time to"));
-            }
-            Err(error @ (ProposeError::ReplyGone { .. } | ProposeError::Codec { .. })) => {
-                seen.demand(false, || format!("a caller was told of {add:?}: {error}"));
-            }
-        }
+            Err(error) => seen.failed(name, &mut sent, wait, error),
+        };
+        seen.operated(name.client, sent.operation, stage, |seen| match result {
+            Ok(told) => (seen.shown.reply)(&told.1),
+            Err(error) => error.to_string(),
+        });
         seen.commands.insert(name, sent);
     }
 
     /// A caller went away before it was told.
-    pub fn dropped(&self, add: Add) {
+    pub fn dropped(&self, name: Name) {
         let mut seen = self.seen();
-        seen.note(("dropped", add));
         seen.tally.unknown += 1;
-        if let Some(sent) = seen.commands.get_mut(&(add.client, add.number)) {
-            sent.doubtful = true;
-        }
+        let Some(sent) = seen.commands.get_mut(&name) else { return };
+        sent.doubtful = true;
+        let operation = sent.operation;
+        seen.operated(name.client, operation, Stage::Unknown, |_| "its caller went away".to_owned());
     }
 }

@@ -1,29 +1,35 @@
-//! What must hold throughout a run, and at its end. Whatever does not is a violation: a sentence that holds the values.
+//! What must hold throughout a run, and at its end. Whatever does not is a [`Violation`]: an invariant, and a sentence with the
+//! values in it.
 //!
 //! The checker stands outside the simulated world: replicas, clients, subscribers and the observer tell it what they see, at
-//! once and in the one order in which things happen in a run. It only listens, so it moves nothing.
+//! once and in the one order in which things happen in a run. It only listens, so it moves nothing. It knows nothing of the
+//! user's types, either: commands, replies and answers are bytes to it, which it can show.
 
+mod invariant;
 mod replicas;
 mod commands;
 mod reads;
 mod subscribers;
 mod rest;
+mod replay;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use lovebird_core::runtime::Instant;
+use serde::{Deserialize, Serialize};
 
-use crate::counter::Applied;
+use crate::story::{Event, Turn, What};
+use crate::watched::{Applied, Name, Shown};
 
+pub(crate) use commands::Result as Told;
 pub use commands::{Line, Wait, Way};
+pub use invariant::{Invariant, Violation};
 pub use reads::Asked;
-
-/// A command's name: its client and its number.
-type Name = (u64, u64);
+pub(crate) use replay::replay;
+pub(crate) use subscribers::Given;
 
 /// How many violations are kept; a run that breaks everything need not say so for ever.
 const KEPT_MAX: usize = 1000;
@@ -33,16 +39,16 @@ const KEPT_MAX: usize = 1000;
 pub struct Checker(Arc<Mutex<Seen>>);
 
 /// What was seen, to be summed up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// The hash of everything that happened, and when.
     pub trace: u64,
     /// How many things happened.
     pub events: u64,
     /// What did not hold.
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
     /// How often which fault was inflicted.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<String, u64>,
     /// Commands that were acknowledged.
     pub acknowledged: u64,
     /// Commands that were acknowledged once more, to a caller who had asked again.
@@ -54,7 +60,7 @@ pub struct Tally {
     /// Commands whose session had expired.
     pub expired: u64,
     /// Reads that were answered, by kind.
-    pub reads: BTreeMap<&'static str, u64>,
+    pub reads: BTreeMap<String, u64>,
     /// Reads that were not.
     pub reads_failed: u64,
     /// Records that subscribers were given.
@@ -71,15 +77,52 @@ pub struct Tally {
     pub restores: u64,
     /// The highest log index applied anywhere.
     pub highest: u64,
+    /// How often a node stopped or refused to start, its disk having failed or its data been damaged.
+    pub stops: u64,
 }
 
-#[derive(Default)]
+impl Tally {
+    /// Adds what another run came to. The sum has no trace.
+    pub fn add(&mut self, other: &Tally) {
+        self.trace = 0;
+        self.violations.extend(other.violations.iter().cloned());
+        for (kind, count) in &other.faults {
+            *self.faults.entry(kind.clone()).or_default() += count;
+        }
+        for (kind, count) in &other.reads {
+            *self.reads.entry(kind.clone()).or_default() += count;
+        }
+        self.events += other.events;
+        self.acknowledged += other.acknowledged;
+        self.repeated += other.repeated;
+        self.unknown += other.unknown;
+        self.not_committed += other.not_committed;
+        self.expired += other.expired;
+        self.reads_failed += other.reads_failed;
+        self.followed += other.followed;
+        self.followed_states += other.followed_states;
+        self.purged += other.purged;
+        self.executed += other.executed;
+        self.terms += other.terms;
+        self.restores += other.restores;
+        self.highest = self.highest.max(other.highest);
+        self.stops += other.stops;
+    }
+}
+
 struct Seen {
     tally: Tally,
     start: Option<Instant>,
     trace: DefaultHasher,
+    /// All that happened, if it is kept.
+    story: Option<Vec<Event>>,
+    shown: Shown,
+    /// The digest of a machine as it is born.
+    born: u64,
     /// The command at each log index, as the first replica that came there applied it.
     records: BTreeMap<u64, Applied>,
+    /// Where each command is.
+    places: BTreeMap<Name, u64>,
     /// Nodes that had another state somewhere.
     diverged: BTreeSet<u64>,
     /// How far each life of each node has applied.
@@ -89,9 +132,10 @@ struct Seen {
     /// What clients sent, and what they were told of it.
     commands: BTreeMap<Name, commands::Sent>,
     /// How often something was sent.
-    places: u64,
-    /// How many lines there are.
+    sendings: u64,
+    /// How many lines there are, and how many operations there were.
     lines: u64,
+    operations: u64,
     /// The highest log index that anyone outside was told of.
     highest_told: u64,
     answers: Vec<reads::Answered>,
@@ -100,21 +144,38 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&mut self, event: impl Hash) {
-        let since = self.start.map_or(Duration::ZERO, |start| start.until(Instant::now()));
-        (since.as_nanos() as u64, event).hash(&mut self.trace);
-        self.tally.events += 1;
+    fn now_nanos(&self) -> u64 {
+        self.start.map_or(0, |start| start.until(Instant::now()).as_nanos() as u64)
     }
 
-    fn demand(&mut self, holds: bool, sentence: impl FnOnce() -> String) {
-        if !holds && self.tally.violations.len() < KEPT_MAX {
-            self.tally.violations.push(sentence());
+    fn note(&mut self, what: What, detail: impl FnOnce(&Seen) -> String) {
+        let at_nanos = self.now_nanos();
+        (at_nanos, &what).hash(&mut self.trace);
+        self.tally.events += 1;
+        if self.story.is_some() {
+            let detail = detail(self);
+            self.story.get_or_insert_default().push(Event { at_nanos, what, detail });
         }
     }
 
-    fn demand_all(&mut self, broken: Vec<String>) {
-        for sentence in broken {
-            self.demand(false, || sentence);
+    fn demand(&mut self, holds: bool, invariant: Invariant, sentence: impl FnOnce() -> String) {
+        if !holds {
+            self.broken(invariant, Vec::new(), sentence());
+        }
+    }
+
+    fn broken(&mut self, invariant: Invariant, nodes: Vec<u64>, sentence: String) {
+        if self.tally.violations.len() < KEPT_MAX {
+            let at_nanos = self.now_nanos();
+            let what = What::Violation { invariant: invariant.name().into(), nodes };
+            self.note(what, |_| sentence.clone());
+            self.tally.violations.push(Violation { invariant, sentence, at_nanos });
+        }
+    }
+
+    fn demand_all(&mut self, broken: Vec<(Invariant, String)>) {
+        for (invariant, sentence) in broken {
+            self.broken(invariant, Vec::new(), sentence);
         }
     }
 
@@ -124,16 +185,29 @@ impl Seen {
     }
 }
 
-impl Default for Checker {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Checker {
-    /// A checker that has seen nothing yet.
-    pub fn new() -> Self {
-        Checker(Arc::default())
+    /// A checker that has seen nothing yet. `keep` says whether all that happens is to be kept.
+    pub(crate) fn new(shown: Shown, born: u64, keep: Keep) -> Self {
+        Checker(Arc::new(Mutex::new(Seen {
+            tally: Tally::default(),
+            start: None,
+            trace: DefaultHasher::new(),
+            story: (keep == Keep::Story).then(Vec::new),
+            shown,
+            born,
+            records: BTreeMap::new(),
+            places: BTreeMap::new(),
+            diverged: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            leaders: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            sendings: 0,
+            lines: 0,
+            operations: 0,
+            highest_told: 0,
+            answers: Vec::new(),
+            subscribers: BTreeMap::new(),
+        })))
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -147,15 +221,56 @@ impl Checker {
     }
 
     /// Something does not hold that the caller has found out.
-    pub fn violation(&self, sentence: String) {
-        self.seen().demand(false, || sentence);
+    pub fn violation(&self, invariant: Invariant, sentence: String) {
+        self.seen().broken(invariant, Vec::new(), sentence);
     }
 
-    /// A fault is inflicted.
-    pub fn fault(&self, kind: &'static str) {
+    /// The workload's own invariant does not hold at a log index.
+    pub(crate) fn users(&self, node: u64, index: u64, sentence: &str) {
+        let sentence = format!("at log index {index} on node {node}: {sentence}");
+        self.seen().broken(Invariant::Users, vec![node], sentence);
+    }
+
+    /// A fault is inflicted on these.
+    pub fn fault(&self, kind: &'static str, nodes: Vec<u64>, detail: impl FnOnce() -> String) {
         let mut seen = self.seen();
-        seen.note(("fault", kind));
-        *seen.tally.faults.entry(kind).or_default() += 1;
+        seen.note(What::Fault { kind: kind.into(), nodes }, |_| detail());
+        *seen.tally.faults.entry(kind.to_owned()).or_default() += 1;
+    }
+
+    /// A life of a node takes a turn.
+    pub fn life(&self, node: u64, life: u64, turn: Turn, detail: impl FnOnce() -> String) {
+        let mut seen = self.seen();
+        seen.note(What::Life { node, life, turn }, |_| detail());
+        if matches!(turn, Turn::Stopped | Turn::Refused) {
+            seen.tally.stops += 1;
+        }
+    }
+
+    /// Something happened that only the story is told of.
+    pub fn happens(&self, what: impl FnOnce() -> What) {
+        let mut seen = self.seen();
+        if seen.story.is_some() {
+            let (at_nanos, what) = (seen.now_nanos(), what());
+            seen.story.get_or_insert_default().push(Event { at_nanos, what, detail: String::new() });
+        }
+    }
+
+    /// The run panicked, outside of the simulated world's time.
+    pub(crate) fn panicked(&self, text: String) {
+        let mut seen = self.seen();
+        let at_nanos = seen.story.as_ref().and_then(|story| story.last()).map_or(0, |event| event.at_nanos);
+        let (invariant, sentence) = (Invariant::NoPanic, format!("the run panicked: {text}"));
+        seen.tally.violations.push(Violation { invariant, sentence: sentence.clone(), at_nanos });
+        let what = What::Violation { invariant: invariant.name().into(), nodes: Vec::new() };
+        if let Some(story) = &mut seen.story {
+            story.push(Event { at_nanos, what, detail: sentence });
+        }
+    }
+
+    /// The time since the start of the run.
+    pub fn now_nanos(&self) -> u64 {
+        self.seen().now_nanos()
     }
 
     /// The highest log index that anyone outside has been told of.
@@ -168,4 +283,18 @@ impl Checker {
         let seen = self.seen();
         Tally { trace: seen.trace.finish(), ..seen.tally.clone() }
     }
+
+    /// All that happened, if it was kept.
+    pub fn story(&self) -> Vec<Event> {
+        self.seen().story.take().unwrap_or_default()
+    }
+}
+
+/// What is kept of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Counts and a hash.
+    Tally,
+    /// Every single event, too.
+    Story,
 }

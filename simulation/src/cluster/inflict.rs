@@ -1,0 +1,135 @@
+//! Doing what the plan says.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lovebird_core::runtime::{self, Clocks};
+use madsim::runtime::Handle;
+
+use super::{Cluster, address};
+use crate::chance::Chance;
+use crate::plan::{Direction, Fault, Survives, Who};
+use crate::watched::Subject;
+
+impl<S: Subject> Cluster<S> {
+    /// Does what the plan says.
+    pub(crate) fn inflict(&self, fault: &Fault) {
+        let struck = self.struck(fault);
+        self.setting.checker.fault(fault.kind(), struck.clone(), || format!("{fault:?}"));
+        match fault {
+            Fault::Kill { .. } => struck.iter().for_each(|node| self.kill(*node, &mut || true)),
+            Fault::PowerLoss { survives, .. } => self.lose_power(&struck, *survives),
+            Fault::CrashInDisk { operation, survives, .. } => {
+                struck.iter().for_each(|node| self.crash_in_disk(*node, *operation, *survives));
+            }
+            Fault::Restart { node } => self.restart(*node),
+            Fault::Revive => self.ids().into_iter().for_each(|id| self.restart(id)),
+            Fault::Pause { for_ms, .. } => struck.iter().for_each(|node| self.pause(*node, *for_ms)),
+            Fault::Cut { from, to } => self.setting.network.cut(&address(*from), &address(*to)),
+            Fault::Heal { from, to } => self.setting.network.heal(&address(*from), &address(*to)),
+            Fault::Isolate { direction, .. } => {
+                struck.iter().for_each(|node| self.isolate(*node, *direction))
+            }
+            Fault::Rejoin => self.rejoin(),
+            Fault::Weather { .. } => {}
+            Fault::Drift { node, ppm } => self.with_clock(*node, |clocks, id| clocks.set_drift(id, *ppm)),
+            Fault::Leap { node, ahead_ms } => {
+                self.with_clock(*node, |clocks, id| clocks.set_wall_error(id, ahead_ms * 1_000_000));
+            }
+            Fault::SlowDisk { .. } => {}
+            Fault::SyncFails { .. } => {}
+            Fault::Full { .. } => {}
+            Fault::Space { .. } => {}
+            Fault::FlipBit { .. } => {}
+            Fault::Wipe { .. } => {}
+        }
+    }
+
+    /// The nodes that it strikes.
+    fn struck(&self, fault: &Fault) -> Vec<u64> {
+        match fault {
+            Fault::PowerLoss { nodes, .. } => nodes.clone(),
+            Fault::Kill { who }
+            | Fault::CrashInDisk { who, .. }
+            | Fault::Pause { who, .. }
+            | Fault::Isolate { who, .. }
+            | Fault::SyncFails { who, .. } => self.who(*who).into_iter().collect(),
+            fault => fault.node().and_then(|node| self.who(Who::Node(node))).into_iter().collect(),
+        }
+    }
+
+    fn lose_power(&self, nodes: &[u64], survives: Survives) {
+        let mut keep = keeping(survives);
+        for node in nodes {
+            self.kill(*node, &mut keep);
+        }
+    }
+
+    fn crash_in_disk(&self, _node: u64, _operation: u64, _survives: Survives) {}
+
+    fn pause(&self, node: u64, for_ms: u64) {
+        let id = self.places[&node].handle.id();
+        if Handle::current().is_exit(id) {
+            return;
+        }
+        let life = self.places[&node].stand.life();
+        let stand = self.places[&node].stand.clone();
+        Handle::current().pause(id);
+        madsim::task::spawn(async move {
+            runtime::sleep(Duration::from_millis(for_ms)).await;
+            if stand.lives.load(Ordering::Relaxed) == life {
+                Handle::current().resume(id);
+            }
+        });
+    }
+
+    fn isolate(&self, node: u64, direction: Direction) {
+        for other in self.ids().into_iter().filter(|other| *other != node) {
+            if direction != Direction::Inwards {
+                self.setting.network.cut(&address(node), &address(other));
+            }
+            if direction != Direction::Outwards {
+                self.setting.network.cut(&address(other), &address(node));
+            }
+        }
+    }
+
+    fn rejoin(&self) {
+        let ids = self.ids();
+        for (from, to) in ids.iter().flat_map(|from| ids.iter().map(move |to| (*from, *to))) {
+            self.setting.network.heal(&address(from), &address(to));
+        }
+    }
+
+    fn with_clock(&self, node: u64, set: impl FnOnce(&Clocks, madsim::task::NodeId)) {
+        if let Some(place) = self.places.get(&node) {
+            set(&Clocks::current(), place.handle.id());
+        }
+    }
+
+    /// All links carry, all clocks are right, all disks do what they say, all nodes run.
+    pub(crate) fn heal(&self, outsiders: &[u64]) {
+        self.rejoin();
+        let ids = self.ids();
+        for (node, outsider) in ids.iter().flat_map(|node| outsiders.iter().map(move |other| (*node, *other)))
+        {
+            self.setting.network.heal(&address(node), &address(outsider));
+            self.setting.network.heal(&address(outsider), &address(node));
+        }
+        for node in ids {
+            self.with_clock(node, |clocks, id| clocks.set_drift(id, 0));
+            self.with_clock(node, |clocks, id| clocks.set_wall_error(id, 0));
+            Handle::current().resume(self.places[&node].handle.id());
+            self.restart(node);
+        }
+    }
+}
+
+/// Which of the unsynced sectors are kept.
+fn keeping(survives: Survives) -> impl FnMut() -> bool + Send + 'static {
+    let mut chance = match survives {
+        Survives::Nothing => None,
+        Survives::Subset(number) => Some(Chance::new(number, 0)),
+    };
+    move || chance.as_mut().is_some_and(Chance::half)
+}

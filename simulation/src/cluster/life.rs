@@ -1,0 +1,120 @@
+//! One life of a node.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lovebird_core::error::StartError;
+use lovebird_core::node::{Node, Options, Parts};
+use lovebird_core::runtime;
+use lovebird_core::service::Service;
+use lovebird_storage::log::{Drive, Prepare};
+use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, SnapshotDirectory, SnapshotOptions};
+use madsim::runtime::Handle;
+
+use super::{Replica, Setting, Stand, address};
+use crate::chance::Chance;
+use crate::check::Invariant;
+use crate::port::Port;
+use crate::story::Turn;
+use crate::watched::{self, Subject, Watched};
+
+const GROUP: u32 = 0;
+
+/// The model of a subject.
+const fn model<S: Subject>() -> lovebird_core::service::Model {
+    <S::Service as Service>::MODEL
+}
+
+/// Small numbers, so that a run of seconds has elections, segments, snapshots and purges. Lives after the first may have
+/// others: a restart may change the configuration.
+fn options(seed: u64, node: u64, life: u64) -> Options {
+    let mut chance = Chance::new(seed, 1_000_000 * node + life);
+    let usual = life == 1 || chance.half();
+    let (snapshot_records, keep_records) =
+        if usual { (150, 40) } else { (chance.between(20, 400), chance.below(100)) };
+    Options {
+        snapshot_records,
+        keep_records,
+        heartbeat: Duration::from_millis(50),
+        election: Duration::from_millis(250),
+        ..Options::default()
+    }
+}
+
+pub(super) async fn live<S: Subject>(setting: Arc<Setting>, stand: Arc<Stand<S>>) {
+    let id = stand.id;
+    let life = stand.lives.fetch_add(1, Ordering::Relaxed) + 1;
+    stand.ended.store(false, Ordering::Relaxed);
+    setting.checker.life(id, life, Turn::Starts, String::new);
+    match open(&setting, &stand, life).await {
+        Ok(replica) => {
+            setting.checker.life(id, life, Turn::Serves, String::new);
+            let reason = replica.node.stopped().await;
+            setting.checker.life(id, life, Turn::Stopped, || reason.to_string());
+            if !stand.may_stop() {
+                let sentence = format!("node {id} stopped by itself in life {life}: {reason}");
+                setting.checker.violation(Invariant::Steadfast, sentence);
+            }
+        }
+        Err(error) => {
+            setting.checker.life(id, life, Turn::Refused, || error.to_string());
+            if !stand.may_stop() {
+                let sentence = format!("node {id} did not start its life {life}: {error}");
+                setting.checker.violation(Invariant::Steadfast, sentence);
+            }
+        }
+    }
+    stand.ended.store(true, Ordering::Relaxed);
+    // The end of this task would be the end of the node, which is the plan's to decide.
+    std::future::pending::<()>().await;
+}
+
+/// Puts a node together, as the facade does.
+async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Result<Replica<S>, StartError> {
+    let own = address(stand.id);
+    let path = Path::new("/data");
+    let disk = stand.mount();
+    let expected = Expected {
+        cluster_name: "simulated".to_owned(),
+        node: stand.id,
+        initial_members: setting.members.keys().copied().collect::<BTreeSet<_>>(),
+        model: model::<S>(),
+    };
+    let mut directory = DataDirectory::open(disk.clone(), path, &expected, runtime::random_u64())?;
+    let log_options = LogOptions {
+        segment_bytes: 64 << 10,
+        cache_bytes: 16 << 10,
+        missing: directory.missing_log(),
+        prepare: Prepare::Reserve,
+        drive: Drive::InPlace,
+        ..LogOptions::default()
+    };
+    let log = Log::open(disk.clone(), &path.join("log"), &log_options).map_err(StartError::Storage)?;
+    let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP, SnapshotOptions::default())
+        .map_err(StartError::Storage)?;
+    directory.count_start()?;
+    let group = log.group(GROUP);
+    let parts = Parts {
+        identity: directory.identity().clone(),
+        group: GROUP,
+        members: setting.members.clone(),
+        log: group.clone(),
+        snapshots,
+        transport: Arc::new(setting.network.transport(&own)),
+        guard: Box::new((log, directory)),
+    };
+    let replica = watched::Replica { node: stand.id, life, model: model::<S>() };
+    let service = S::service(Watched::new(setting.checker.clone(), replica));
+    let node = Node::open(service, parts, options(setting.seed, stand.id, life)).await?;
+    let here = Handle::current().get_node(madsim::plugin::node()).unwrap_or_else(|| {
+        panic!("the task of node {} runs on no node", stand.id);
+    });
+    setting.network.register(&own, Arc::new(Port::new(here, own.clone(), node.endpoint())));
+    let replica = Replica { node, log: group };
+    *stand.running() = Some(replica.clone());
+    replica.node.join().await?;
+    Ok(replica)
+}

@@ -1,0 +1,225 @@
+//! A whole cluster: on each simulated node the product's own code, over a disk in memory that outlives kills and a network
+//! whose links can be cut.
+
+mod inflict;
+mod life;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use lovebird_core::client::Client;
+use lovebird_core::log_store::LogStore;
+use lovebird_core::node::Node;
+use lovebird_core::transport::Role;
+use lovebird_storage::{Disk, MemoryDisk};
+use lovebird_transport::MemoryNetwork;
+use madsim::runtime::{Handle, NodeHandle};
+
+use crate::check::Checker;
+use crate::mount::Mount;
+use crate::plan::Who;
+use crate::story::Turn;
+use crate::watched::Subject;
+
+/// What a node's files are seen through: the disk itself, or one that lies.
+pub type DiskMaker = Arc<dyn Fn(MemoryDisk) -> Arc<dyn Disk> + Send + Sync>;
+
+/// The nodes and what lies between them. Lives in the run's main task.
+pub(crate) struct Cluster<S: Subject> {
+    setting: Arc<Setting>,
+    places: BTreeMap<u64, Place<S>>,
+}
+
+/// What all nodes share.
+struct Setting {
+    /// From which what differs between lives is drawn.
+    seed: u64,
+    network: MemoryNetwork,
+    members: BTreeMap<u64, String>,
+    checker: Checker,
+}
+
+/// Where a node stands, whether it runs or not.
+struct Place<S: Subject> {
+    handle: NodeHandle,
+    stand: Arc<Stand<S>>,
+}
+
+struct Stand<S: Subject> {
+    id: u64,
+    disk: MemoryDisk,
+    seen_through: Arc<dyn Disk>,
+    lives: AtomicU64,
+    /// Its disk was made to fail: in this life it may stop by itself.
+    excused: AtomicBool,
+    /// Its data was damaged, or is gone: it may stop by itself or refuse to start, for good.
+    lost: AtomicBool,
+    /// It has stopped by itself, or refused to start.
+    ended: AtomicBool,
+    mount: Mutex<Option<Mount>>,
+    running: Mutex<Option<Replica<S>>>,
+}
+
+/// A node that runs.
+pub(crate) struct Replica<S: Subject> {
+    /// The node.
+    pub(crate) node: Node<S::Service>,
+    /// Its log.
+    pub(crate) log: Arc<dyn LogStore>,
+}
+
+impl<S: Subject> Clone for Replica<S> {
+    fn clone(&self) -> Self {
+        Replica { node: self.node.clone(), log: self.log.clone() }
+    }
+}
+
+impl<S: Subject> Stand<S> {
+    fn running(&self) -> MutexGuard<'_, Option<Replica<S>>> {
+        lock(&self.running)
+    }
+
+    fn life(&self) -> u64 {
+        self.lives.load(Ordering::Relaxed)
+    }
+
+    /// The disk for a life that begins.
+    fn mount(&self) -> Arc<dyn Disk> {
+        let mount = Mount::new(self.seen_through.clone());
+        *lock(&self.mount) = Some(mount.clone());
+        Arc::new(mount)
+    }
+
+    /// The disk after the life that had it. `keep` says which of the unsynced sectors are kept.
+    fn unmount(&self, keep: &mut dyn FnMut() -> bool) {
+        if let Some(mount) = lock(&self.mount).take() {
+            mount.revoke();
+        }
+        self.disk.crash_keeping(keep);
+    }
+
+    fn may_stop(&self) -> bool {
+        self.excused.load(Ordering::Relaxed) || self.lost.load(Ordering::Relaxed)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these, so what it guards is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where `id`, a node or a client, is on the network.
+pub(crate) fn address(id: u64) -> String {
+    format!("at-{id}")
+}
+
+impl<S: Subject> Cluster<S> {
+    /// Nodes 1 to `nodes`, all started. Must be called in the run's main task.
+    pub(crate) fn start(seed: u64, nodes: u64, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
+        let members = (1..=nodes).map(|id| (id, address(id))).collect();
+        let setting = Arc::new(Setting { seed, network: MemoryNetwork::new(), members, checker });
+        let places = (1..=nodes)
+            .map(|id| {
+                let disk = MemoryDisk::new();
+                let seen_through = disks(disk.clone());
+                let stand = Arc::new(Stand {
+                    id,
+                    disk,
+                    seen_through,
+                    lives: AtomicU64::new(0),
+                    excused: AtomicBool::new(false),
+                    lost: AtomicBool::new(false),
+                    ended: AtomicBool::new(false),
+                    mount: Mutex::default(),
+                    running: Mutex::default(),
+                });
+                let (setting, of_node) = (setting.clone(), stand.clone());
+                let handle = Handle::current()
+                    .create_node()
+                    .name(address(id))
+                    .init(move || life::live(setting.clone(), of_node.clone()))
+                    .build();
+                (id, Place { handle, stand })
+            })
+            .collect();
+        Cluster { setting, places }
+    }
+
+    /// A handle on the cluster, or on a part of it, as a client at `from` has it. Must be called in the client's own task.
+    pub(crate) fn client(&self, from: u64, nodes: impl IntoIterator<Item = u64>) -> Client<S::Service> {
+        Client::over(&self.setting.network.transport(&address(from)), nodes.into_iter().map(address))
+    }
+
+    /// What `client` needs where the cluster itself is out of reach.
+    pub(crate) fn network(&self) -> MemoryNetwork {
+        self.setting.network.clone()
+    }
+
+    /// The nodes whose data is whole: those that must serve when everything has healed.
+    pub(crate) fn whole(&self) -> Vec<u64> {
+        let whole = self.places.iter().filter(|(_, place)| !place.stand.lost.load(Ordering::Relaxed));
+        whole.map(|(id, _)| *id).collect()
+    }
+
+    /// The ids of all nodes.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        self.places.keys().copied().collect()
+    }
+
+    /// The nodes that run, and have come so far as to be open.
+    pub(crate) fn replicas(&self) -> Vec<(u64, Replica<S>)> {
+        self.places.iter().filter_map(|(id, place)| Some((*id, place.stand.running().clone()?))).collect()
+    }
+
+    /// Whoever leads, as far as it knows itself.
+    fn leader(&self) -> Option<u64> {
+        let replicas = self.replicas();
+        let statuses = replicas.iter().map(|(id, replica)| (*id, replica.node.status()));
+        let leaders = statuses.filter(|(_, status)| status.role == Role::Leader);
+        leaders.max_by_key(|(id, status)| (status.term, *id)).map(|(id, _)| id)
+    }
+
+    fn who(&self, who: Who) -> Option<u64> {
+        match who {
+            Who::Node(id) => self.places.contains_key(&id).then_some(id),
+            Who::Leader => self.leader(),
+        }
+    }
+
+    /// The run is over. What the nodes hold is let go: they hold one another, so that nothing else would end them.
+    pub(crate) fn end(&self) {
+        for id in self.ids() {
+            self.kill(id, &mut || true);
+        }
+    }
+
+    /// Ends a node in this instant. `keep` says which of the unsynced sectors its disk keeps.
+    fn kill(&self, id: u64, keep: &mut dyn FnMut() -> bool) {
+        let Some(place) = self.places.get(&id) else { return };
+        if Handle::current().is_exit(place.handle.id()) {
+            return;
+        }
+        self.setting.checker.life(id, place.stand.life(), Turn::Killed, String::new);
+        // The disk first: what the node's tasks still hold must not write to it when they are dropped.
+        place.stand.unmount(keep);
+        // One that stands still is let go first, so that its tasks end like all others.
+        Handle::current().resume(place.handle.id());
+        Handle::current().kill(place.handle.id());
+        self.setting.network.unregister(&address(id));
+        let replica = place.stand.running().take();
+        drop(replica);
+    }
+
+    /// Starts a node, if it does not run, or has stopped by itself.
+    fn restart(&self, id: u64) {
+        let Some(place) = self.places.get(&id) else { return };
+        if place.stand.ended.load(Ordering::Relaxed) {
+            // What a sync had failed to make durable is gone with the process.
+            self.kill(id, &mut || false);
+        }
+        if Handle::current().is_exit(place.handle.id()) {
+            Handle::current().restart(place.handle.id());
+        }
+    }
+}
