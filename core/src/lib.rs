@@ -84,6 +84,9 @@ mod formation;
 mod peers;
 mod stop;
 
+// What the simulator looks for.
+pub mod sometimes;
+
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;

@@ -102,3 +102,7 @@ pub mod check;
 mod logs;
 #[cfg(madsim)]
 pub mod run;
+
+// How all of it is used.
+#[cfg(madsim)]
+pub mod command;

@@ -111,6 +111,7 @@ impl Seen {
             }
             ProposeError::Unknown { .. } => {
                 self.late(name, way, wait, error);
+                lovebird_core::sometimes!("a caller is told that nobody knows");
                 self.tally.unknown += 1;
                 sent.doubtful = true;
             }

@@ -1,0 +1,139 @@
+//! One run in a process of its own: nothing that an earlier run left behind can move it, and one that goes in circles or brings
+//! its process down is told like any other.
+
+use std::io::{Read, Write};
+use std::process::{self, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use lovebird_core::sometimes;
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, Verdict};
+use crate::check::{Invariant, Keep, Tally, Violation};
+use crate::plan::Plan;
+use crate::run::Outcome;
+use crate::scenario::Scenario;
+
+/// Far longer than any run takes: in one that goes on for ever without simulated time passing, nothing simulated notices.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// How a process makes a run.
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct Options {
+    /// Keep every event.
+    #[arg(long)]
+    story: bool,
+}
+
+/// What a process tells of its run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    /// How long it took in real time.
+    pub(crate) took: Duration,
+    /// Every mark in the code, and how often it was reached.
+    pub(crate) points: Vec<(String, String, u64)>,
+}
+
+/// Makes the run whose plan comes from the standard input.
+pub(super) fn make(scenarios: &[Scenario], options: &Options) -> Result<Verdict, Failure> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    let plan: Plan = serde_json::from_str(&text)?;
+    let scenario = super::named(scenarios, Some(&plan.scenario), plan.seed)?.clone();
+    let keep = if options.story { Keep::Story } else { Keep::Tally };
+    let (tell, told) = mpsc::channel();
+    let (begun, run) = (Instant::now(), scenario.plan(plan.clone()).keep(keep));
+    thread::spawn(move || tell.send(run.run()));
+    let outcome = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
+        let sentence = format!(
+            "after {PATIENCE:?} of real time the run had not come to its end: something goes in circles"
+        );
+        failed(&plan, Invariant::Liveness, sentence)
+    });
+    let took = begun.elapsed();
+    let points = sometimes::points().into_iter();
+    let points = points.map(|point| (point.file().to_owned(), point.what().to_owned(), point.reached()));
+    let report = Report { outcome, took, points: points.collect() };
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer(&mut out, &report)?;
+    out.flush()?;
+    Ok(Verdict::Kept)
+}
+
+fn failed(plan: &Plan, invariant: Invariant, sentence: String) -> Outcome {
+    let violations = vec![Violation { invariant, sentence, at_nanos: 0 }];
+    Outcome {
+        scenario: plan.scenario.clone(),
+        seed: plan.seed,
+        simulated: Duration::ZERO,
+        tally: Tally { violations, ..Tally::default() },
+        story: Vec::new(),
+    }
+}
+
+/// Has a process of this very program make a run.
+///
+/// # Errors
+/// If no process can be started, or what it says cannot be read.
+pub(crate) fn apart(plan: &Plan, keep: Keep) -> Result<Report, Failure> {
+    let mut command = process::Command::new(std::env::current_exe()?);
+    command.arg("apart").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if keep == Keep::Story {
+        command.arg("--story");
+    }
+    // What RUST_LOG asks for goes to the standard error, which nobody reads here to its end before the run has ended.
+    command.env_remove("RUST_LOG");
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        serde_json::to_writer(&mut stdin, plan)?;
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(serde_json::from_slice(&output.stdout)?);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let sentence = format!("the process ended with {}, having said {said:?}", output.status);
+    let outcome = failed(plan, Invariant::NoPanic, sentence);
+    Ok(Report { outcome, took: Duration::ZERO, points: Vec::new() })
+}
+
+/// How many runs are made at a time, if nobody says otherwise: one a core.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Makes runs, several at a time. `plan` gives the next one, or none when it is enough; `tell` is called with each report, in no
+/// certain order.
+///
+/// # Errors
+/// Those of [`apart`], the first of them; no more runs are begun then.
+pub(crate) fn many(
+    jobs: usize,
+    keep: Keep,
+    plan: impl FnMut() -> Option<Plan> + Send,
+    tell: impl FnMut(Plan, Report) + Send,
+) -> Result<(), Failure> {
+    let plan = std::sync::Mutex::new(plan);
+    let tell = std::sync::Mutex::new(tell);
+    let next = || plan.lock().ok().and_then(|mut plan| plan());
+    thread::scope(|scope| {
+        let work = || {
+            while let Some(plan) = next() {
+                let report = apart(&plan, keep).map_err(|error| error.to_string())?;
+                if let Ok(mut tell) = tell.lock() {
+                    tell(plan, report);
+                }
+            }
+            Ok::<(), String>(())
+        };
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(work)).collect();
+        let ended = workers.into_iter().map(|worker| worker.join());
+        let failed =
+            ended.filter_map(|ended| ended.unwrap_or_else(|_| Err("a worker panicked".to_owned())).err());
+        failed.map(Failure::from).last().map_or(Ok(()), Err)
+    })
+}

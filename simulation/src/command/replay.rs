@@ -1,0 +1,76 @@
+//! `replay` and `explain`: one run, looked at.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::apart::apart;
+use super::{Failure, Verdict, Which};
+use crate::check::Keep;
+use crate::scenario::Scenario;
+use crate::story::Event;
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Options {
+    #[command(flatten)]
+    which: Which,
+    /// Writes every event to this file, a line each.
+    #[arg(long)]
+    trace: Option<PathBuf>,
+    /// Prints the plan: what is inflicted and what clients do, as JSON.
+    #[arg(long)]
+    show_plan: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(super) struct Picture {
+    #[command(flatten)]
+    which: Which,
+    /// The page; by default `seed-N.html` in this folder.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn replay(scenarios: &[Scenario], options: &Options) -> Result<Verdict, Failure> {
+    let plan = options.which.plan(scenarios)?;
+    if options.show_plan {
+        println!("{}", serde_json::to_string_pretty(&plan)?);
+    }
+    let (first, second) = (apart(&plan, Keep::Story)?.outcome, apart(&plan, Keep::Story)?.outcome);
+    println!("{first}");
+    if let Some(path) = &options.trace {
+        let lines: String = first.story.iter().map(|event| format!("{event}\n")).collect();
+        std::fs::write(path, lines)?;
+        println!("{} events are in {}", first.story.len(), path.display());
+    }
+    let same = first.tally.trace == second.tally.trace;
+    if same {
+        println!("a second process came to the same {} events", first.tally.events);
+    } else {
+        println!("{}", difference(&first.story, &second.story));
+    }
+    Ok(Verdict::of(same && first.broken().is_none()))
+}
+
+/// The first event of two runs that is not the same.
+fn difference(first: &[Event], second: &[Event]) -> String {
+    let place = first.iter().zip(second).position(|(one, other)| one != other);
+    let place = place.unwrap_or_else(|| first.len().min(second.len()));
+    let told = |events: &[Event]| events.get(place).map_or("nothing more".to_owned(), ToString::to_string);
+    format!(
+        "NOT THE SAME: two processes differ from event {place} on:\n  {}\n  {}\nafter\n  {}",
+        told(first),
+        told(second),
+        place.checked_sub(1).map_or("nothing".to_owned(), |before| first[before].to_string())
+    )
+}
+
+pub(super) fn explain(scenarios: &[Scenario], options: &Picture) -> Result<Verdict, Failure> {
+    let plan = options.which.plan(scenarios)?;
+    let outcome = apart(&plan, Keep::Story)?.outcome;
+    println!("{outcome}");
+    let path = options.out.clone().unwrap_or_else(|| format!("seed-{}.html", plan.seed).into());
+    std::fs::write(&path, format!("{:?}", outcome.story))?;
+    println!("open {} with a browser", path.display());
+    Ok(Verdict::of(outcome.broken().is_none()))
+}
