@@ -57,8 +57,11 @@
 //! `lovebird-storage` (the log and the snapshots on disk) and `lovebird-transport` (gRPC). This one re-exports what users
 //! need and wires the default parts together; whoever needs other parts puts them together as [`NodeBuilder::start`] does.
 
+// Sockets, files and threads: the simulated world has its own.
+#[cfg(not(madsim))]
 mod builder;
 
+#[cfg(not(madsim))]
 pub use builder::{NodeBuilder, connect, remove_data};
 pub use lovebird_core::client::{Answered, Attempt, Client, ClientOptions, Committed, KEYS_KEPT, Key};
 pub use lovebird_core::codec::Data;
