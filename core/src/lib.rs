@@ -84,6 +84,10 @@ mod formation;
 mod peers;
 mod stop;
 
+// What the simulator must find.
+#[doc(hidden)]
+pub mod planted;
+
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub mod testing;

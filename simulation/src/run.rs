@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lovebird_core::client::Client;
+use lovebird_core::planted::{self, Bug};
 use lovebird_core::primary_backup::Primary;
 use lovebird_core::runtime::{self, Instant, Simulation};
 use lovebird_core::service::Model;
@@ -44,6 +45,7 @@ pub struct Run {
     /// What is inflicted.
     pub schedule: Schedule,
     disks: DiskMaker,
+    bug: Option<Bug>,
 }
 
 /// What a run came to.
@@ -67,12 +69,17 @@ pub fn run(seed: u64) -> Outcome {
 impl Run {
     /// The run of a seed: its own schedule, disks that do what they say.
     pub fn of(seed: u64) -> Run {
-        Run { seed, schedule: Schedule::of(seed), disks: Arc::new(|disk| Arc::new(disk)) }
+        Run { seed, schedule: Schedule::of(seed), disks: Arc::new(|disk| Arc::new(disk)), bug: None }
     }
 
     /// Has the nodes see their disks through something else.
     pub fn with_disks(self, disks: DiskMaker) -> Run {
         Run { disks, ..self }
+    }
+
+    /// Has the code do wrong in this way.
+    pub fn with_bug(self, bug: Bug) -> Run {
+        Run { bug: Some(bug), ..self }
     }
 
     /// Makes the run, on a thread of its own, since madsim seeds the order of hash tables a thread. A panic anywhere in it
@@ -91,6 +98,7 @@ impl Run {
         let thread = std::thread::Builder::new().name(format!("seed {seed}"));
         let simulated = thread
             .spawn(move || {
+                let _planted = planted::plant(self.bug);
                 let simulation = Simulation::new(seed);
                 simulation.block_on(async move {
                     let start = Instant::now();
@@ -114,7 +122,7 @@ impl Run {
 
     async fn go<S: Subject>(self, checker: Checker) {
         checker.start();
-        let Run { seed, schedule, disks } = self;
+        let Run { seed, schedule, disks, .. } = self;
         let cluster = Arc::new(Cluster::<S>::start(schedule.nodes, &disks, checker.clone()));
         let (network, ids) = (cluster.network(), cluster.ids());
         let workload = Workload::start::<S>(seed, &schedule, &ids, &network, &checker).await;
