@@ -29,7 +29,7 @@ const AT_A_TIME: usize = 2;
 /// How much of a violation is printed.
 const TOLD_CHARS_MAX: usize = 230;
 
-/// Where the first panic of each run's thread happened.
+/// What the panics in runs said, and where they happened.
 static PANICS: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
 
 /// Who found a bug, and what was told first.
@@ -46,13 +46,16 @@ fn note_panics() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            let thread = thread::current();
-            match (thread.name(), info.location()) {
-                (Some(name), Some(place)) if name.starts_with("seed ") => {
-                    let place = place.to_string();
-                    // The registry's folders say nothing.
-                    let place = place.rsplit_once("/registry/src/").map_or(place.as_str(), |(_, rest)| rest);
-                    PANICS.lock().unwrap().entry(format!("{:?}", thread.id())).or_insert(place.to_owned());
+            let is_run = thread::current().name().is_some_and(|name| name.starts_with("seed "));
+            match (info.payload_as_str(), info.location()) {
+                (Some(text), Some(place)) if is_run => {
+                    // What comes before in the path is where the registry is kept.
+                    let file =
+                        place.file().rsplit_once("/registry/src/").map_or(place.file(), |(_, file)| {
+                            file.split_once('/').map_or(file, |(_, file)| file)
+                        });
+                    let place = format!("{file}:{}", place.line());
+                    PANICS.lock().unwrap().entry(text.to_owned()).or_insert(place);
                 }
                 _ => before(info),
             }
@@ -72,7 +75,11 @@ fn look(bug: Bug, seed: u64) -> Option<Finding> {
         return Some(Finding { seed, by: "patience".to_owned(), told });
     };
     let told = outcome.tally.violations.into_iter().next()?;
-    Some(Finding { seed, by: "the checker".to_owned(), told })
+    let panics = PANICS.lock().unwrap();
+    let panicked = panics.iter().find(|(text, _)| !text.is_empty() && told.contains(*text));
+    let by = panicked.map_or("the checker".to_owned(), |(_, place)| format!("assertion at {place}"));
+    drop(panics);
+    Some(Finding { seed, by, told })
 }
 
 fn find(bug: Bug, seeds: Range<u64>) -> Option<Finding> {
