@@ -73,6 +73,9 @@ bugs! {
     AcceptBeforeDurable = "accept-before-durable",
     /// A follower takes entries without comparing what they follow on (3).
     SkipConsistencyCheck = "skip-consistency-check",
+    /// A stream of appends on which an answer was lost is waited on for ever: who was cut off is not replicated to again, and the
+    /// cluster does not serve through it after the links have healed.
+    WaitForever = "wait-forever",
     /// A leader that is restarted goes on leading in its old term, in which it may have sent entries that it does not have any
     /// more (3, 4).
     RestoreLeader = "restore-leader",
@@ -96,12 +99,15 @@ bugs! {
     DropSessionsAtRestore = "drop-sessions-at-restore",
     /// Sessions expire by the clock of each replica, not by log time (6, 8).
     ExpireByLocalClock = "expire-by-local-clock",
-    /// Entries count by their term alone, whatever their token and position (12).
+    /// Entries count by their term alone, whatever their token and position, and a leader goes on behind a proposal that has
+    /// failed (12).
     CountByTerm = "count-by-term",
     /// A new leader takes its sessions when it is elected, not when its barrier is applied (8, 12).
     BeginEarly = "begin-early",
     /// A discarded entry is said to be certainly not committed (8).
     RefuseDiscarded = "refuse-discarded",
+    /// When the way to the leader breaks, what was under way on it is said to be certainly not committed (8).
+    RefuseForwarded = "refuse-forwarded",
     /// What a leader tells for ever is told before it knows that it still leads (8).
     UnconfirmedVerdict = "unconfirmed-verdict",
     /// A leader's clock turns log time back (12).

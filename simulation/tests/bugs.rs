@@ -1,11 +1,14 @@
-//! The checker of checkers: each of the bugs that can be planted in the product ([`Bug`]) must be found.
+//! The checker of checkers: the bugs that can be planted in the product ([`Bug`]) must be found.
 //!
-//! `LOVEBIRD_BUGS=endless-lease,forget-seen cargo test … bugs -- --ignored --nocapture` tells of these bugs alone, of all without it;
-//! `LOVEBIRD_BUG_SEEDS=1..500` says in which seeds they may show. A line a bug: in which seed it was found, by whom, and what was told.
+//! `LOVEBIRD_BUGS=endless-lease,forget-seen cargo test … tell_of_bugs -- --ignored --nocapture` tells of these bugs, or without
+//! it of all: in which seed each was found, by whom, and what was told first. `LOVEBIRD_BUG_SEEDS=1..500` says in which seeds they
+//! may show.
+//!
+//! What is found by an assertion is found only because that stands in the code; the rest is what the simulator sees by itself.
 #![cfg(madsim)]
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +21,34 @@ use lovebird_simulation::run::Run;
 
 const BUGS_VARIABLE: &str = "LOVEBIRD_BUGS";
 const SEEDS_VARIABLE: &str = "LOVEBIRD_BUG_SEEDS";
-const SEEDS: Range<u64> = 1..61;
+
+/// Within which seeds a bug must be found.
+const SEEDS: Range<u64> = 1..101;
+
+/// The same for those that show only where several rare things meet.
+const SEEDS_OF_RARE: Range<u64> = 1..201;
+
+/// A vote that is lost must be asked for once more in its term, by another; a log must conflict exactly where it is gone on from; a
+/// leader must lose its lease and get it back.
+const RARE: &[Bug] = &[Bug::VoteBeforeSync, Bug::SkipConsistencyCheck, Bug::CountByTerm];
+
+/// What does not show yet, and what it would need.
+const NOT_YET: &[(Bug, &str)] = &[
+    (Bug::CutDamagedMiddle, "bits that flip in what was synced"),
+    (Bug::TakeTornFrame, "syncs that take time: there is never more than a sector that is not synced"),
+    (Bug::AcceptBeforeDurable, "syncs that take time"),
+    (Bug::KeepContradiction, "crashes between two steps of installing a snapshot, so syncs that take time"),
+    (Bug::AdmitAnyLife, "nodes that lose their disks, or changes of membership: nobody has a second life"),
+    (
+        Bug::RefuseDiscarded,
+        "clients that wait longer than it takes a leader that is cut off to need a snapshot",
+    ),
+    (
+        Bug::UnconfirmedVerdict,
+        "sessions that are opened while a leader that is cut off still thinks that it leads",
+    ),
+    (Bug::JoinRunningRound, "many reads at once through one follower, while others write"),
+];
 
 /// Far longer than a run takes. A bug may have simulated time stand still, which nothing simulated can notice.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -106,26 +136,56 @@ fn chosen_bugs() -> Vec<Bug> {
     names.split(',').map(named).collect()
 }
 
-fn chosen_seeds() -> Range<u64> {
-    std::env::var(SEEDS_VARIABLE).map_or(SEEDS, |text| {
-        let (first, behind) = text.split_once("..").unwrap();
-        first.parse().unwrap()..behind.parse().unwrap()
-    })
-}
-
-#[test]
-#[ignore = "tells of all bugs, which takes minutes"]
-fn tell_of_bugs() {
+/// Looks for bugs, two at a time, and prints what becomes of each. Gives those that were not found.
+fn look_for(bugs: &[Bug], seeds: impl Fn(Bug) -> Range<u64> + Sync) -> Vec<Bug> {
     note_panics();
-    let (bugs, seeds) = (chosen_bugs(), chosen_seeds());
     let next = AtomicUsize::new(0);
+    let missed = Mutex::new(Vec::new());
     thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             scope.spawn(|| {
                 while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    println!("{}", line(*bug, &seeds, find(*bug, seeds.clone()).as_ref()));
+                    let seeds = seeds(*bug);
+                    let finding = find(*bug, seeds.clone());
+                    println!("{}", line(*bug, &seeds, finding.as_ref()));
+                    if finding.is_none() {
+                        missed.lock().unwrap().push(*bug);
+                    }
                 }
             });
         }
     });
+    missed.into_inner().unwrap()
+}
+
+fn usual_seeds(bug: Bug) -> Range<u64> {
+    if RARE.contains(&bug) { SEEDS_OF_RARE } else { SEEDS }
+}
+
+#[test]
+fn bugs_are_found() {
+    let is_due = |bug: &Bug| NOT_YET.iter().all(|(other, _)| other != bug);
+    let due: Vec<Bug> = Bug::ALL.iter().copied().filter(is_due).collect();
+    let missed = look_for(&due, usual_seeds);
+    assert!(missed.is_empty(), "these bugs were not found: {missed:?}");
+}
+
+#[test]
+#[ignore = "for whoever wants to know; what must be found is in the test above"]
+fn tell_of_bugs() {
+    let seeds = std::env::var(SEEDS_VARIABLE).ok().map(|text| {
+        let (first, behind) = text.split_once("..").unwrap();
+        first.parse().unwrap()..behind.parse().unwrap()
+    });
+    for bug in look_for(&chosen_bugs(), |bug| seeds.clone().unwrap_or_else(|| usual_seeds(bug))) {
+        if let Some((_, needs)) = NOT_YET.iter().find(|(other, _)| *other == bug) {
+            println!("{:28} would need {needs}", bug.name());
+        }
+    }
+}
+
+#[test]
+fn names_of_bugs_differ() {
+    let names: BTreeSet<&str> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+    assert_eq!(names.len(), Bug::ALL.len());
 }
