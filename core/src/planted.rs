@@ -2,7 +2,7 @@
 //!
 //! Wherever a [`Bug`] belongs, the code asks [`is`] whether it shall do wrong there. **Only the simulator's tests are built with the
 //! feature `planted`**: without it the question is answered when the code is compiled, with no, and nothing of a bug is left.
-//! With it one bug at a time can be planted, a thread, since a simulated run is one: [`plant`].
+//! With it one bug at a time can be planted, a thread, since a simulated run is one (`plant`).
 //!
 //! Where the place of a bug would be openraft's own code, it stands at the boundary that is ours. Each says what the code does
 //! wrong, and which of the promises of `DESIGN.md`, section 10, is broken by it.
