@@ -165,7 +165,9 @@ fn usual_seeds(bug: Bug) -> Range<u64> {
 #[test]
 fn bugs_are_found() {
     let is_due = |bug: &Bug| NOT_YET.iter().all(|(other, _)| other != bug);
-    let due: Vec<Bug> = Bug::ALL.iter().copied().filter(is_due).collect();
+    let mut due: Vec<Bug> = Bug::ALL.iter().copied().filter(is_due).collect();
+    // What takes longest is begun first.
+    due.sort_by_key(|bug| !RARE.contains(bug));
     let missed = look_for(&due, usual_seeds);
     assert!(missed.is_empty(), "these bugs were not found: {missed:?}");
 }
