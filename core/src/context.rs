@@ -6,6 +6,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
 use crate::identity::ClusterId;
+use crate::planted::{self, Bug};
+use crate::runtime;
 
 /// Where in the log a command stands. With it a state machine needs no clock and no randomness of its own.
 #[derive(Clone, Debug)]
@@ -19,6 +21,8 @@ pub struct Context {
 impl Context {
     /// The context of the record `index` in `cluster`, committed in `term`, with log time `time` since the Unix epoch.
     pub fn new(cluster: ClusterId, index: u64, term: u64, time: Duration) -> Self {
+        let time =
+            if planted::is(Bug::LocalTime) { Duration::from_nanos(runtime::unix_time()) } else { time };
         Context { index, term, time, cluster }
     }
 

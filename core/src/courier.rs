@@ -12,7 +12,8 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::outcome::unknown;
+use crate::outcome::{not_committed, unknown};
+use crate::planted::{self, Bug};
 use crate::proposal::{Batch, Proposal};
 use crate::queue::Queue;
 use crate::runtime;
@@ -56,7 +57,10 @@ pub(crate) async fn deliver(
         End::Broken(ref error) => {
             let reason = format!("the way to the leader broke while the command was under way: {error}");
             for batch in std::mem::take(&mut courier.under_way).into_values() {
-                batch.finish(unknown(reason.clone()));
+                batch.finish(match planted::is(Bug::RefuseForwarded) {
+                    true => not_committed(reason.clone()),
+                    false => unknown(reason.clone()),
+                });
             }
         }
         End::Told | End::Refused => courier.settle(),

@@ -21,6 +21,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{EntryKind, Header};
+use crate::planted::{self, Bug};
 
 /// Names one stretch of one leadership. Never used twice.
 ///
@@ -92,9 +93,9 @@ pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
         }
         EntryKind::Commands | EntryKind::Outcomes | EntryKind::Sessions => {
             let counts = !before.token.is_none()
-                && header.fence.token == before.token
+                && (header.fence.token == before.token || planted::is(Bug::CountByTerm))
                 && header.term == before.term
-                && header.fence.position == before.position + 1;
+                && (header.fence.position == before.position + 1 || planted::is(Bug::CountByTerm));
             if !counts {
                 return (before, None);
             }

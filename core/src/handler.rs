@@ -15,6 +15,7 @@ use crate::identity::{GroupId, Identity};
 use crate::intake::Intake;
 use crate::log_store::LogStore;
 use crate::peers::Peers;
+use crate::planted::{self, Bug};
 use crate::proposal::Proposal;
 use crate::queue::Queue;
 use crate::raft::Consensus;
@@ -105,9 +106,13 @@ impl Handler {
         };
         if let Some(reads) = reads {
             let number = reads.number(deadline).await?;
-            self.replica.wait_applied(number).await;
+            if !planted::is(Bug::ReadBeforeApplied) {
+                self.replica.wait_applied(number).await;
+            }
         }
-        self.replica.wait_index(at_least).await;
+        if !planted::is(Bug::IgnoreAtLeast) {
+            self.replica.wait_index(at_least).await;
+        }
         Ok(())
     }
 
@@ -131,8 +136,11 @@ impl Endpoint for Handler {
         // A stream outlives its opening: until the cluster is formed, each request on it must still come from the life of its
         // node that presented itself last.
         let formation = self.formation.clone();
-        let admitted = requests.take_while(move |_| ready(formation.admits(&route).is_ok()));
-        Ok(self.consensus.append(admitted.boxed()))
+        let admitted = requests.take_while(move |_| ready(formation.admits(&route).is_ok())).boxed();
+        Ok(self.consensus.append(match planted::is(Bug::SkipConsistencyCheck) {
+            true => follow_anything(admitted, self.log.clone()),
+            false => admitted,
+        }))
     }
 
     async fn vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
@@ -217,4 +225,21 @@ impl Endpoint for Handler {
         self.check_group(group)?;
         Ok(self.status_now())
     }
+}
+
+/// Requests that say of what they follow on whatever this log holds there, so that they always match.
+fn follow_anything(
+    requests: BoxStream<'static, AppendRequest>,
+    log: Arc<dyn LogStore>,
+) -> BoxStream<'static, AppendRequest> {
+    let agreeing = move |mut request: AppendRequest| {
+        if let Some(previous) = request.previous
+            && let Ok(held) = log.read(previous.number..previous.number + 1, 0)
+            && let Some(held) = held.first()
+        {
+            request.previous = Some(held.id());
+        }
+        request
+    };
+    requests.map(agreeing).boxed()
 }

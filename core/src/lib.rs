@@ -84,8 +84,10 @@ mod formation;
 mod peers;
 mod stop;
 
-// What the simulator looks for.
+// What the simulator looks for, and what it must find.
 pub mod sometimes;
+#[doc(hidden)]
+pub mod planted;
 
 #[cfg(feature = "testing")]
 #[doc(hidden)]

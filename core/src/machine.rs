@@ -8,6 +8,7 @@ use bytes::BytesMut;
 
 use crate::codec::{Bincode, Codec, CodecError};
 use crate::context::Context;
+use crate::planted::{self, Bug};
 use crate::primary_backup::PrimaryBackup;
 use crate::record::PAYLOAD_BYTES_MAX;
 use crate::reply::push_reply;
@@ -126,7 +127,9 @@ impl<S: PrimaryBackup> WorkingCopy for Copy<S> {
         // What the replicas will apply is what these bytes say, which need not be all that the value held.
         let command = Bincode::decode::<S::Command>(&payload)
             .unwrap_or_else(|e| panic!("the command {} cannot be decoded again: {e}", context.index()));
-        self.0.apply(context, command);
+        if !planted::is(Bug::CopyStandsStill) {
+            self.0.apply(context, command);
+        }
         Ok(payload)
     }
 }

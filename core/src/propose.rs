@@ -29,6 +29,7 @@ use crate::fence::{Fence, Token};
 use crate::identity::{ClusterId, GroupId, Identity, RaftId};
 use crate::outcome::{joined, not_committed, unknown};
 use crate::peers::Peers;
+use crate::planted::{self, Bug};
 use crate::proposal::{Batch, Proposal};
 use crate::queue::Queue;
 use crate::raft::{Applied, Consensus, Leadership, LeadershipWatch, ProposeFailure, Proposed};
@@ -123,7 +124,7 @@ impl Proposer {
             tokio::select! {
                 biased;
                 Some((plan, outcome)) = under_way.next(), if !under_way.is_empty() => {
-                    if !settle(plan, outcome, &self.replica) {
+                    if !settle(plan, outcome, &self.replica) && !planted::is(Bug::CountByTerm) {
                         break;
                     }
                 }
@@ -168,6 +169,7 @@ impl Proposer {
         loop {
             let token = self.tokens.draw();
             self.replica.await_barrier(token);
+            let early = if planted::is(Bug::BeginEarly) { self.replica.capture().await.ok()? } else { None };
             let mut entry = Entry::new(EntryKind::Barrier, Bytes::new());
             entry.header.group = self.group;
             entry.header.time = runtime::unix_time();
@@ -188,7 +190,10 @@ impl Proposer {
             };
             match outcome {
                 Ok(_) => {
-                    let beginning = self.replica.take_beginning()?;
+                    let mut beginning = self.replica.take_beginning()?;
+                    if let Some((_, table, _)) = early {
+                        beginning.sessions = table.sessions().clone();
+                    }
                     return Some(Working::new(
                         self.cluster,
                         self.group,
@@ -270,7 +275,10 @@ fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica:
             return false;
         }
         Some(Err(ProposeFailure::Discarded(reason))) => {
-            plan.batch.finish(unknown(reason));
+            plan.batch.finish(match planted::is(Bug::RefuseDiscarded) {
+                true => not_committed(&reason),
+                false => unknown(reason),
+            });
             return false;
         }
         Some(Err(ProposeFailure::Stopped)) => {

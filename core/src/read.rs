@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use crate::peers::Peers;
+use crate::planted::{self, Bug};
 use crate::raft::Consensus;
 use crate::runtime::{self, Instant};
 use crate::transport::{Confirm, Role};
@@ -70,6 +71,9 @@ impl Reads {
                 };
                 match result {
                     Ok(number) => {
+                        if planted::is(Bug::JoinRunningRound) {
+                            round.append(&mut self.take());
+                        }
                         for read in round.drain(..) {
                             let _ = read.found.send(Ok(number));
                         }

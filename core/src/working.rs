@@ -22,6 +22,7 @@ use crate::identity::{ClusterId, GroupId};
 use crate::intake::RUN_BYTES_MAX;
 use crate::machine::WorkingCopy;
 use crate::outcome::not_committed;
+use crate::planted::{self, Bug};
 use crate::proposal::Batch;
 use crate::record::{Number, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, Record, push_record, records};
 use crate::runtime::Worker;
@@ -66,6 +67,7 @@ impl Decision {
     fn needs_confirmation(&self) -> bool {
         match self {
             Decision::Enter(_) | Decision::Known(_) => false,
+            Decision::Told(_) if planted::is(Bug::UnconfirmedVerdict) => false,
             Decision::Told(outcome) => !matches!(outcome, Outcome::NotCommitted { retry: true, .. }),
         }
     }
@@ -106,7 +108,7 @@ impl Working {
 
     /// Decides about a batch that is proposed at `now`, in nanoseconds since the Unix epoch, and moves behind it.
     fn plan(&mut self, batch: Batch, now: u64) -> Plan {
-        self.time = self.time.max(now);
+        self.time = if planted::is(Bug::TurnTimeBack) { now } else { self.time.max(now) };
         self.sessions.advance(self.time);
         match batch.kind {
             ProposalKind::Openings => self.openings(batch),

@@ -58,8 +58,8 @@
 //!   checker that knows nothing of them.
 //! - **Sessions** expire by their own patience alone: never because there are too many of them, and names never do; replies never
 //!   have to make room, and no key is asked for that lies too far back. The clients are all outside: no node's own is at work.
-//! - **Planted bugs** (`tests/planted.rs`) are a disk that lies about syncs and services that slip; none is planted in sessions or
-//!   subscriptions.
+//! - **Planted bugs.** `tests/bugs.rs` plants bugs in the product's own code ([`lovebird_core::planted`]), and says of those that are
+//!   not found what that would need. `tests/planted.rs` has a disk that lies about syncs and services that slip.
 //! - Schedules are not shrunk by themselves.
 //!
 //! # What it does not do

@@ -3,9 +3,13 @@
 mod outcome;
 mod probe;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::select;
+#[cfg(feature = "planted")]
+use lovebird_core::planted::{self, Bug};
 use lovebird_core::runtime::{self, Instant, Simulation};
 use lovebird_core::transport::Role;
 
@@ -33,12 +37,32 @@ pub struct Run {
     scenario: Scenario,
     disks: DiskMaker,
     keep: Keep,
+    until: Until,
+    #[cfg(feature = "planted")]
+    bug: Option<Bug>,
+}
+
+/// When a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// When all that is planned has happened and everything was compared.
+    End,
+    /// As soon as this promise is broken, or any, if none is named.
+    Broken(Option<Invariant>),
 }
 
 impl Run {
     /// A run on disks that do what they say, of which a tally is kept.
     pub(crate) fn new(plan: Plan, scenario: Scenario) -> Run {
-        Run { plan, scenario, disks: Arc::new(|disk| Arc::new(disk)), keep: Keep::Tally }
+        Run {
+            plan,
+            scenario,
+            disks: Arc::new(|disk| Arc::new(disk)),
+            keep: Keep::Tally,
+            until: Until::End,
+            #[cfg(feature = "planted")]
+            bug: None,
+        }
     }
 
     /// Has the nodes see their disks through something else.
@@ -49,6 +73,17 @@ impl Run {
     /// Keeps more of it, or less.
     pub fn keep(self, keep: Keep) -> Run {
         Run { keep, ..self }
+    }
+
+    /// Ends it earlier. What it leaves behind is then not let go before the process ends.
+    pub(crate) fn until(self, until: Until) -> Run {
+        Run { until, ..self }
+    }
+
+    /// Has the product's code do wrong in this way.
+    #[cfg(feature = "planted")]
+    pub fn with_bug(self, bug: Option<Bug>) -> Run {
+        Run { bug, ..self }
     }
 
     /// Makes the run, on a thread of its own, since madsim seeds the order of hash tables a thread. A panic anywhere in it
@@ -62,7 +97,9 @@ impl Run {
     }
 
     pub(crate) fn run_subject<S: Subject>(self) -> Outcome {
-        let Run { plan, scenario, disks, keep } = self;
+        #[cfg(feature = "planted")]
+        let bug = self.bug;
+        let Run { plan, scenario, disks, keep, until, .. } = self;
         let born = S::Load::digest(&S::Load::machine());
         let checker = Checker::new(Shown::of::<S::Load>(), born, keep);
         let watching = checker.clone();
@@ -70,10 +107,13 @@ impl Run {
         let thread = std::thread::Builder::new().name(format!("seed {seed}"));
         let simulated = thread
             .spawn(move || {
+                #[cfg(feature = "planted")]
+                let _planted = planted::plant(bug);
                 let simulation = Simulation::new(seed);
                 simulation.block_on(async move {
                     let start = Instant::now();
-                    go::<S>(planned, disks, watching).await;
+                    let broken = broken(watching.clone(), until);
+                    select(pin!(go::<S>(planned, disks, watching)), pin!(broken)).await;
                     start.until(Instant::now())
                 })
             })
@@ -119,6 +159,14 @@ async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
     subscribers.end();
     observer.abort();
     cluster.end();
+}
+
+/// Resolves as soon as a promise is broken for which nobody goes on.
+async fn broken(checker: Checker, until: Until) {
+    let Until::Broken(invariant) = until else { return std::future::pending().await };
+    while !checker.is_broken(invariant) {
+        runtime::sleep(10 * GLANCE).await;
+    }
 }
 
 async fn sleep_until(start: Instant, at: Duration) {

@@ -26,7 +26,11 @@ fn seed_is_replayed_to_the_same_end_in_two_processes() {
 fn what_is_asked_for_wrongly_is_told() {
     let output = sim(&["replay", "1", "--scenario", "nothing"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said(&output).contains("there is no scenario \"nothing\"; there are arithmetic"), "{}", said(&output));
+    assert!(
+        said(&output).contains("there is no scenario \"nothing\"; there are arithmetic"),
+        "{}",
+        said(&output)
+    );
     let output = sim(&["replay", "--plan", "/nowhere/plan.json"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(said(&output).contains("/nowhere/plan.json"), "{}", said(&output));

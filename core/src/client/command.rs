@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use crate::outcome::unknown;
+use crate::planted::{self, Bug};
 use crate::queue::Queued;
 use crate::record::{Number, RECORD_HEADER_BYTES};
 use crate::runtime::Instant;
@@ -69,7 +70,9 @@ pub(crate) struct Command {
 impl Command {
     /// Whether it may be sent again though it may have entered the log.
     pub(crate) fn is_repeatable(&self) -> bool {
-        self.kind == ProposalKind::Openings || self.numbered != Numbered::None
+        self.kind == ProposalKind::Openings
+            || self.numbered != Numbered::None
+            || planted::is(Bug::SendPlainAgain)
     }
 }
 

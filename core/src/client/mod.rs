@@ -32,6 +32,7 @@ use tokio::sync::oneshot;
 use crate::codec::{Bincode, Codec};
 use crate::error::ProposeError;
 use crate::outcome::not_committed;
+use crate::planted::{self, Bug};
 use crate::queue::Queue;
 use crate::record::PAYLOAD_BYTES_MAX;
 use crate::reply::{Reply, replies};
@@ -255,7 +256,9 @@ impl<S: Service> Client<S> {
     }
 
     fn see(&self, index: u64) {
-        if let Some(seen) = &self.seen {
+        if let Some(seen) = &self.seen
+            && !planted::is(Bug::ForgetSeen)
+        {
             seen.fetch_max(index, Ordering::SeqCst);
         }
     }

@@ -33,6 +33,7 @@ use crate::error::StartError;
 use crate::identity::{GroupId, Membership, RaftId};
 use crate::log_store::{LogStore, Vote};
 use crate::peers::Peers;
+use crate::planted::{self, Bug};
 use crate::runtime;
 use crate::snapshot_store::SnapshotStore;
 use crate::transport::{
@@ -67,7 +68,7 @@ impl ConsensusConfig {
             election_timeout_min: (election / 2).max(heartbeat + 1),
             election_timeout_max: election,
             enable_pre_vote: Some(true),
-            enable_leader_restore: Some(false),
+            enable_leader_restore: Some(planted::is(Bug::RestoreLeader)),
             // The least that openraft accepts: the lease and the longest election timeout.
             quorum_loss_probe_interval: Some(election * 2),
             install_snapshot_timeout: millis(self.stall()),
@@ -232,6 +233,13 @@ impl Consensus {
 
     /// Makes sure that this node still leads: the number of the entry at which a linearizable read may be answered.
     pub(crate) async fn read_number(&self, confirm: Confirm) -> Result<u64, String> {
+        let unconfirmed = match confirm {
+            Confirm::Quorum => planted::is(Bug::UnconfirmedRead),
+            Confirm::Lease => planted::is(Bug::EndlessLease),
+        };
+        if unconfirmed && self.leadership().role == Role::Leader {
+            return self.committed().map(|id| id.number).ok_or("nothing is committed yet".to_owned());
+        }
         let policy = match confirm {
             Confirm::Quorum => ReadPolicy::ReadIndex,
             Confirm::Lease => ReadPolicy::LeaseRead,
@@ -290,6 +298,9 @@ impl Consensus {
             .stream_append(requests.map(to_raft_append))
             .map(|reply| match reply {
                 Ok(Ok(accepted)) => Ok(AppendReply::Accepted(accepted.map(from_log_id))),
+                Ok(Err(StreamAppendError::Conflict(id))) if planted::is(Bug::AcceptConflict) => {
+                    Ok(AppendReply::Accepted(Some(from_log_id(id))))
+                }
                 Ok(Err(StreamAppendError::Conflict(id))) => Ok(AppendReply::Conflict(from_log_id(id))),
                 Ok(Err(StreamAppendError::HigherVote(vote))) => {
                     Ok(AppendReply::HigherVote(from_raft_vote(&vote)))
@@ -333,7 +344,7 @@ async fn reconcile(log: &Arc<dyn LogStore>, snapshots: &Arc<dyn SnapshotStore>) 
         let Some(snapshot) = snapshots.latest()? else { return Ok(()) };
         let last = snapshot.meta().last_entry();
         let held = log.read(last.number..last.number + 1, 0)?.first().map(Entry::id);
-        match held.filter(|held| *held != last) {
+        match held.filter(|held| *held != last && !planted::is(Bug::KeepContradiction)) {
             Some(held) => {
                 tracing::warn!(snapshot = %last, %held, "drops the log's uncommitted end, which contradicts a snapshot");
                 log.truncate_after(log.state().purged)
@@ -388,7 +399,10 @@ fn stopped(error: impl std::fmt::Display) -> TransportError {
     TransportError::Refused(format!("consensus has stopped on this node: {error}"))
 }
 
-fn to_raft_append(request: AppendRequest) -> AppendEntriesRequest<Types> {
+fn to_raft_append(mut request: AppendRequest) -> AppendEntriesRequest<Types> {
+    if planted::is(Bug::ApplyBeforeCommit) {
+        request.committed = request.entries.last().map(Entry::id).or(request.committed);
+    }
     AppendEntriesRequest {
         vote: to_raft_vote(request.vote),
         prev_log_id: request.previous.map(to_log_id),

@@ -20,6 +20,7 @@ use super::types::{LogEntry, Types, from_log_id, from_raft_vote, to_log_id, to_r
 use crate::entry::Entry;
 use crate::identity::GroupId;
 use crate::log_store::LogStore;
+use crate::planted::{self, Bug};
 use crate::runtime;
 
 /// How many bytes of entries one append message carries as a rule: large enough to be worth a round trip, small enough
@@ -108,6 +109,9 @@ impl RaftLogReader<Types> for LogAdapter {
     }
 
     async fn read_vote(&mut self) -> Result<Option<VoteOf<Types>>, io::Error> {
+        if planted::is(Bug::ForgetVote) {
+            return Ok(None);
+        }
         Ok(self.log.state().vote.map(to_raft_vote))
     }
 
@@ -159,6 +163,9 @@ impl RaftLogStorage<Types> for LogAdapter {
 
     async fn read_committed(&mut self) -> Result<Option<LogIdOf<Types>>, io::Error> {
         let state = self.log.state();
+        if planted::is(Bug::CommitWholeLog) {
+            return Ok(state.last.map(to_log_id));
+        }
         let Some(committed) = state.committed else { return Ok(None) };
         if state.purged.is_some_and(|purged| committed <= purged) {
             return Ok(Some(to_log_id(committed)));
@@ -182,6 +189,11 @@ impl RaftLogStorage<Types> for LogAdapter {
                 entry
             })
             .collect();
+        if planted::is(Bug::AcceptBeforeDurable) {
+            self.log.append(entries, Box::new(|_| {}))?;
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         self.log.append(entries, Box::new(move |result| callback.io_completed(result)))
     }
 
@@ -190,6 +202,11 @@ impl RaftLogStorage<Types> for LogAdapter {
     }
 
     async fn purge(&mut self, upto: LogIdOf<Types>) -> Result<(), io::Error> {
+        if planted::is(Bug::KeepLogBehindSnapshot)
+            && self.log.state().last.is_none_or(|last| last.number < upto.index)
+        {
+            return Ok(());
+        }
         self.log.purge(from_log_id(upto))
     }
 }

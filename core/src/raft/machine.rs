@@ -12,6 +12,7 @@ use super::types::{Types, to_log_id, to_raft_meta, to_stored_membership};
 use crate::apply::Replica;
 use crate::log_store::LogStore;
 use crate::machine::Capture;
+use crate::planted::{self, Bug};
 use crate::runtime;
 use crate::session::SessionTable;
 use crate::snapshot_store::{SnapshotFile, SnapshotMeta, SnapshotStore, encode_sessions};
@@ -37,6 +38,16 @@ impl MachineAdapter {
         log: Arc<dyn LogStore>,
     ) -> Self {
         MachineAdapter { replica, snapshots, log }
+    }
+
+    /// Has a snapshot say that it is one entry older than it is.
+    fn predate(&self, meta: &mut SnapshotMeta) {
+        let Some(number) = meta.last.1.checked_sub(1) else { return };
+        let before = self.log.read(number..number + 1, 0).ok().and_then(|held| Some(held.first()?.id()));
+        if let (Some(before), Some(numbering)) = (before, self.log.numbering_at(number)) {
+            meta.last = (before.term, before.number);
+            meta.numbering = numbering;
+        }
     }
 }
 
@@ -76,7 +87,12 @@ impl RaftStateMachine<Types> for MachineAdapter {
     }
 
     async fn get_snapshot_builder(&mut self) -> SnapshotBuilder {
-        let captured = self.replica.capture().await.map_err(io::Error::other);
+        let mut captured = self.replica.capture().await.map_err(io::Error::other);
+        if planted::is(Bug::ApplyTwiceAfterRestart)
+            && let Ok(Some((meta, ..))) = &mut captured
+        {
+            self.predate(meta);
+        }
         let (snapshots, replica) = (self.snapshots.clone(), self.replica.clone());
         SnapshotBuilder { captured: Mutex::new(Some(captured)), snapshots, replica }
     }
@@ -125,7 +141,10 @@ impl RaftSnapshotBuilder<Types> for SnapshotBuilder {
         };
         let snapshots = self.snapshots.clone();
         let file = runtime::blocking(move || {
-            let sessions = encode_sessions(&sessions)?;
+            let sessions = match planted::is(Bug::SnapshotWithoutSessions) {
+                true => Vec::new(),
+                false => encode_sessions(&sessions)?,
+            };
             meta.sessions_bytes = sessions.len() as u64;
             let mut writer = snapshots.create(&meta)?;
             writer.write_all(&sessions)?;

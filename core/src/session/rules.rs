@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
+
 use super::{COMMANDS_MAX, GONE_NAMES_MAX, Number, Opened, Opening, Order, SESSIONS_MAX};
 
 /// What becomes of a command.
@@ -144,6 +146,7 @@ impl Sessions {
             return Admission::Settled;
         }
         match session.order {
+            _ if planted::is(Bug::AdmitDuplicates) && sequence <= session.last => Admission::New,
             Order::Ordered if sequence <= session.last => Admission::Duplicate,
             Order::Ordered if sequence == (session.last + 1).max(number.lowest()) => Admission::New,
             Order::Ordered => Admission::Early,
@@ -162,6 +165,9 @@ impl Sessions {
         let before = session.held();
         session.last = session.last.max(number.sequence);
         session.lowest = session.lowest.max(number.lowest());
+        if planted::is(Bug::SettleEarly) {
+            session.lowest = session.last;
+        }
         if session.order == Order::Unordered {
             session.entered.insert(number.sequence);
             while session.entered.first().is_some_and(|first| *first < session.lowest) {

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use crate::apply::Replica;
 use crate::entry::{Entry, EntryKind};
 use crate::log_store::LogStore;
+use crate::planted::{self, Bug};
 use crate::runtime;
 use crate::transport::{
     IfPurged, Replies, SubscribeReply, SubscribeRequest, TransportError, TransportResult,
@@ -119,7 +120,7 @@ impl Feed {
             return Ok(Vec::new());
         }
         let Some(start) = self.entry.or_else(|| self.log.find(self.next)) else { return Ok(Vec::new()) };
-        let numbers = start..last.number + 1;
+        let numbers = start..if planted::is(Bug::FeedAhead) { u64::MAX } else { last.number + 1 };
         let entries = match self.log.read_cached(numbers.clone(), MESSAGE_BYTES_MAX) {
             Some(entries) => entries,
             None => {

@@ -21,6 +21,7 @@ use crate::client::Nodes;
 use crate::codec::{Bincode, Codec};
 use crate::entry::{Entry, EntryKind};
 use crate::error::SubscribeError;
+use crate::planted::{self, Bug};
 use crate::record::records;
 use crate::runtime::{self, Instant};
 use crate::service::{Model, Service};
@@ -239,7 +240,7 @@ impl<S: Service> Subscription<S> {
 
     fn restored(&mut self, index: u64) -> Result<Event<S>, SubscribeError> {
         let bytes = std::mem::take(&mut self.state);
-        self.next = index + 1;
+        self.next = index + 1 + u64::from(planted::is(Bug::SkipBehindState));
         match S::Snapshot::read(&mut &bytes[..]) {
             Ok(snapshot) => Ok(Event::State { index, snapshot }),
             Err(error) => Err(SubscribeError::Codec { index, reason: error.to_string() }),

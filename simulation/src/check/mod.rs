@@ -231,6 +231,15 @@ impl Checker {
         self.seen().broken(Invariant::Users, vec![node], sentence);
     }
 
+    /// Whether this promise is broken; or any, if none is named.
+    pub(crate) fn is_broken(&self, invariant: Option<Invariant>) -> bool {
+        let seen = self.seen();
+        seen.tally
+            .violations
+            .iter()
+            .any(|broken| invariant.is_none_or(|invariant| broken.invariant == invariant))
+    }
+
     /// A fault is inflicted on these.
     pub fn fault(&self, kind: &'static str, nodes: Vec<u64>, detail: impl FnOnce() -> String) {
         let mut seen = self.seen();

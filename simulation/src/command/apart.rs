@@ -14,18 +14,42 @@ use serde::{Deserialize, Serialize};
 use super::{Failure, Verdict};
 use crate::check::{Invariant, Keep, Tally, Violation};
 use crate::plan::Plan;
-use crate::run::Outcome;
+use crate::run::{self, Outcome, Run};
 use crate::scenario::Scenario;
 
 /// Far longer than any run takes: in one that goes on for ever without simulated time passing, nothing simulated notices.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How a process makes a run.
+/// How a run is made.
 #[derive(Args, Clone, Debug, Default)]
-pub(super) struct Options {
+pub(crate) struct How {
     /// Keep every event.
+    #[arg(skip)]
+    pub(crate) story: bool,
+    /// End as soon as a promise is broken.
+    #[arg(skip)]
+    pub(crate) until: Option<Until>,
+    /// The bug that is planted in the product's code.
     #[arg(long)]
+    pub(crate) bug: Option<String>,
+}
+
+/// What a process is asked for.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    plan: Plan,
     story: bool,
+    until: Option<Until>,
+    bug: Option<String>,
+}
+
+/// At which broken promise a run may end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Until {
+    /// Any.
+    Broken,
+    /// This one.
+    BrokenIs(Invariant),
 }
 
 /// What a process tells of its run.
@@ -38,15 +62,21 @@ pub(crate) struct Report {
     pub(crate) points: Vec<(String, String, u64)>,
 }
 
-/// Makes the run whose plan comes from the standard input.
-pub(super) fn make(scenarios: &[Scenario], options: &Options) -> Result<Verdict, Failure> {
+/// Makes the run that the standard input orders.
+pub(super) fn make(scenarios: &[Scenario]) -> Result<Verdict, Failure> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
-    let plan: Plan = serde_json::from_str(&text)?;
+    let Order { plan, story, until, bug } = serde_json::from_str(&text)?;
     let scenario = super::named(scenarios, Some(&plan.scenario), plan.seed)?.clone();
-    let keep = if options.story { Keep::Story } else { Keep::Tally };
+    let until = match until {
+        None => run::Until::End,
+        Some(Until::Broken) => run::Until::Broken(None),
+        Some(Until::BrokenIs(invariant)) => run::Until::Broken(Some(invariant)),
+    };
+    let run = scenario.plan(plan.clone()).keep(if story { Keep::Story } else { Keep::Tally }).until(until);
+    let run = with_bug(run, bug.as_deref())?;
     let (tell, told) = mpsc::channel();
-    let (begun, run) = (Instant::now(), scenario.plan(plan.clone()).keep(keep));
+    let begun = Instant::now();
     thread::spawn(move || tell.send(run.run()));
     let outcome = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         let sentence = format!(
@@ -64,6 +94,19 @@ pub(super) fn make(scenarios: &[Scenario], options: &Options) -> Result<Verdict,
     Ok(Verdict::Kept)
 }
 
+#[cfg(feature = "planted")]
+fn with_bug(run: Run, name: Option<&str>) -> Result<Run, Failure> {
+    Ok(run.with_bug(name.map(super::bugs::named).transpose()?))
+}
+
+#[cfg(not(feature = "planted"))]
+fn with_bug(run: Run, name: Option<&str>) -> Result<Run, Failure> {
+    match name {
+        None => Ok(run),
+        Some(name) => Err(format!("{name:?} cannot be planted: build with the feature `planted`").into()),
+    }
+}
+
 fn failed(plan: &Plan, invariant: Invariant, sentence: String) -> Outcome {
     let violations = vec![Violation { invariant, sentence, at_nanos: 0 }];
     Outcome {
@@ -79,17 +122,15 @@ fn failed(plan: &Plan, invariant: Invariant, sentence: String) -> Outcome {
 ///
 /// # Errors
 /// If no process can be started, or what it says cannot be read.
-pub(crate) fn apart(plan: &Plan, keep: Keep) -> Result<Report, Failure> {
+pub(crate) fn apart(plan: &Plan, how: &How) -> Result<Report, Failure> {
     let mut command = process::Command::new(std::env::current_exe()?);
     command.arg("apart").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if keep == Keep::Story {
-        command.arg("--story");
-    }
     // What RUST_LOG asks for goes to the standard error, which nobody reads here to its end before the run has ended.
     command.env_remove("RUST_LOG");
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        serde_json::to_writer(&mut stdin, plan)?;
+        let How { story, until, bug } = how.clone();
+        serde_json::to_writer(&mut stdin, &Order { plan: plan.clone(), story, until, bug })?;
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
@@ -113,7 +154,7 @@ pub(crate) fn cores() -> usize {
 /// Those of [`apart`], the first of them; no more runs are begun then.
 pub(crate) fn many(
     jobs: usize,
-    keep: Keep,
+    how: &How,
     plan: impl FnMut() -> Option<Plan> + Send,
     tell: impl FnMut(Plan, Report) + Send,
 ) -> Result<(), Failure> {
@@ -123,7 +164,7 @@ pub(crate) fn many(
     thread::scope(|scope| {
         let work = || {
             while let Some(plan) = next() {
-                let report = apart(&plan, keep).map_err(|error| error.to_string())?;
+                let report = apart(&plan, how).map_err(|error| error.to_string())?;
                 if let Ok(mut tell) = tell.lock() {
                     tell(plan, report);
                 }

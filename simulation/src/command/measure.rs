@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use clap::Args;
 
-use super::apart::{Report, many};
+use super::apart::{How, Report, many};
 use super::{Failure, Verdict, named};
-use crate::check::Keep;
 use crate::plan::Plan;
 use crate::scenario::Scenario;
 
@@ -37,7 +36,7 @@ pub(super) fn speed(scenarios: &[Scenario], options: &Options) -> Result<Verdict
             broken += 1;
         }
     };
-    many(1, Keep::Tally, || seeds.next().map(|seed| Plan::measured(seed, name, options.rate)), tell)?;
+    many(1, &How::default(), || seeds.next().map(|seed| Plan::measured(seed, name, options.rate)), tell)?;
     println!(
         "{} runs of {name} with five nodes, faults and {} commands a second: {:.0} simulated seconds a second of one core ({acknowledged} \
          commands acknowledged in {simulated:.0} simulated seconds, {busy:.1} s of runs, {:.1} s in all)",

@@ -9,6 +9,8 @@ mod replay;
 mod kept;
 mod shrink;
 mod reduce;
+#[cfg(feature = "planted")]
+mod bugs;
 mod measure;
 
 pub use kept::Kept;
@@ -46,9 +48,12 @@ enum Command {
     Coverage(coverage::Options),
     /// Tell how fast the simulator is: five nodes under faults, and so many commands a second.
     Speed(measure::Options),
+    /// Plant each bug in the product's own code, and tell in how many seeds it was found: the checker of checkers.
+    #[cfg(feature = "planted")]
+    Bugs(bugs::Options),
     /// Make one run and write its report to the standard output: what the other commands start.
     #[command(hide = true)]
-    Apart(apart::Options),
+    Apart,
 }
 
 /// Which run is meant.
@@ -100,7 +105,9 @@ pub fn main(scenarios: &[Scenario]) -> ExitCode {
         Command::Explain(options) => replay::explain(scenarios, &options),
         Command::Coverage(options) => coverage::coverage(scenarios, &options),
         Command::Speed(options) => measure::speed(scenarios, &options),
-        Command::Apart(options) => apart::make(scenarios, &options),
+        #[cfg(feature = "planted")]
+        Command::Bugs(options) => bugs::bugs(scenarios, &options),
+        Command::Apart => apart::make(scenarios),
     };
     match done {
         Ok(Verdict::Kept) => ExitCode::SUCCESS,

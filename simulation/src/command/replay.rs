@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::apart::apart;
+use super::apart::{How, apart};
 use super::{Failure, Verdict, Which};
-use crate::check::Keep;
 use crate::scenario::Scenario;
 use crate::story::Event;
 
@@ -14,6 +13,8 @@ use crate::story::Event;
 pub(super) struct Options {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    how: How,
     /// Writes every event to this file, a line each.
     #[arg(long)]
     trace: Option<PathBuf>,
@@ -26,6 +27,8 @@ pub(super) struct Options {
 pub(super) struct Picture {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    how: How,
     /// The page; by default `seed-N.html` in this folder.
     #[arg(long)]
     out: Option<PathBuf>,
@@ -36,7 +39,8 @@ pub(super) fn replay(scenarios: &[Scenario], options: &Options) -> Result<Verdic
     if options.show_plan {
         println!("{}", serde_json::to_string_pretty(&plan)?);
     }
-    let (first, second) = (apart(&plan, Keep::Story)?.outcome, apart(&plan, Keep::Story)?.outcome);
+    let how = How { story: true, ..options.how.clone() };
+    let (first, second) = (apart(&plan, &how)?.outcome, apart(&plan, &how)?.outcome);
     println!("{first}");
     if let Some(path) = &options.trace {
         let lines: String = first.story.iter().map(|event| format!("{event}\n")).collect();
@@ -67,7 +71,7 @@ fn difference(first: &[Event], second: &[Event]) -> String {
 
 pub(super) fn explain(scenarios: &[Scenario], options: &Picture) -> Result<Verdict, Failure> {
     let plan = options.which.plan(scenarios)?;
-    let outcome = apart(&plan, Keep::Story)?.outcome;
+    let outcome = apart(&plan, &How { story: true, ..options.how.clone() })?.outcome;
     println!("{outcome}");
     let path = options.out.clone().unwrap_or_else(|| format!("seed-{}.html", plan.seed).into());
     std::fs::write(&path, format!("{:?}", outcome.story))?;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::ProgressBar;
 
-use super::apart::{apart, cores, many};
+use super::apart::{How, Until, apart, cores, many};
 use super::kept::Kept;
 use super::reduce::reduce;
 use super::{Failure, Verdict, Which};
-use crate::check::{Invariant, Keep, Violation};
+use crate::check::{Invariant, Violation};
 use crate::plan::Plan;
 use crate::scenario::Scenario;
 
@@ -18,6 +18,8 @@ use crate::scenario::Scenario;
 pub(super) struct Options {
     #[command(flatten)]
     which: Which,
+    #[command(flatten)]
+    how: How,
     /// In this folder it is kept.
     #[arg(long, default_value = "simulation/tests/kept")]
     keep_in: PathBuf,
@@ -35,6 +37,7 @@ pub(super) struct Options {
 /// Looks for plans that break a promise.
 pub(crate) struct Hunt {
     pub(crate) invariant: Invariant,
+    pub(crate) how: How,
     pub(crate) tries: u64,
     pub(crate) deadline: Instant,
     /// How many runs were made.
@@ -70,7 +73,7 @@ impl Hunt {
                 *found = place.map(|place| (place, plan));
             }
         };
-        many(cores(), Keep::Tally, next, tell)?;
+        many(cores(), &self.how, next, tell)?;
         Ok(found.into_inner().unwrap_or_default())
     }
 }
@@ -83,10 +86,13 @@ fn breaks(violations: &[Violation], invariant: Invariant) -> bool {
 pub(crate) fn least(
     plan: &Plan,
     broken: &Violation,
+    how: &How,
     tries: u64,
     time: Duration,
 ) -> Result<(Plan, u64), Failure> {
-    let mut hunt = Hunt { invariant: broken.invariant, tries, deadline: Instant::now() + time, runs: 0 };
+    let how = How { until: Some(Until::BrokenIs(broken.invariant)), ..how.clone() };
+    let deadline = Instant::now() + time;
+    let mut hunt = Hunt { invariant: broken.invariant, how, tries, deadline, runs: 0 };
     let bar = ProgressBar::new_spinner();
     let at_ms = broken.at_nanos / 1_000_000;
     let reduced = reduce(plan.clone(), at_ms, cores(), &mut |plans: Vec<Plan>| {
@@ -115,14 +121,15 @@ pub(crate) fn size(plan: &Plan) -> String {
 
 pub(super) fn shrink(scenarios: &[Scenario], options: &Options) -> Result<Verdict, Failure> {
     let plan = options.which.plan(scenarios)?;
-    let outcome = apart(&plan, Keep::Tally)?.outcome;
+    let outcome = apart(&plan, &options.how)?.outcome;
     let Some(broken) = outcome.tally.violations.first() else {
         println!("{outcome}\nthis run keeps every promise: there is nothing to shrink");
         return Ok(Verdict::Kept);
     };
     println!("{broken}\nwith {}", size(&plan));
-    let (reduced, runs) = least(&plan, broken, options.tries, Duration::from_secs(options.seconds))?;
-    let outcome = apart(&reduced, Keep::Tally)?.outcome;
+    let (reduced, runs) =
+        least(&plan, broken, &options.how, options.tries, Duration::from_secs(options.seconds))?;
+    let outcome = apart(&reduced, &options.how)?.outcome;
     let violations = &outcome.tally.violations;
     let left = violations.iter().find(|violation| violation.invariant == broken.invariant).unwrap_or(broken);
     println!("{left}\nwith {}, after {runs} runs", size(&reduced));

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::apart::{Report, cores, many};
+use super::apart::{How, Report, cores, many};
 use super::kept::Kept;
 use super::{Failure, Verdict, named};
-use crate::check::{Keep, Tally};
+use crate::check::Tally;
 use crate::plan::Plan;
 use crate::run::Outcome;
 use crate::scenario::Scenario;
@@ -36,6 +36,8 @@ pub(super) struct Options {
     /// Goes on when promises were found broken, instead of ending after the runs that are under way.
     #[arg(long)]
     pub(super) keep_going: bool,
+    #[command(flatten)]
+    pub(super) how: How,
     /// Prints the sum as JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -112,7 +114,7 @@ pub(super) fn sweep(scenarios: &[Scenario], options: &Options) -> Result<Sum, Fa
             sum.broken.len()
         ));
     };
-    many(options.jobs.unwrap_or_else(cores), Keep::Tally, next, tell)?;
+    many(options.jobs.unwrap_or_else(cores), &options.how, next, tell)?;
     bar.finish_and_clear();
     Ok(sum)
 }

@@ -22,6 +22,7 @@ use lovebird_core::entry::{Entry, EntryId};
 use lovebird_core::fence::Numbering;
 use lovebird_core::identity::GroupId;
 use lovebird_core::log_store::{LogState, Vote};
+use lovebird_core::planted::{self, Bug};
 
 use super::operation::{Operation, Point, number};
 use super::trail::Trail;
@@ -284,7 +285,8 @@ impl GroupState {
 
     fn truncate_after(&mut self, last: Option<Point>) {
         let end = last.map_or(self.first, |point| point.id.number + 1);
-        while self.tail.back().is_some_and(|held| held.entry().header.number >= end) {
+        let dropped = end + u64::from(planted::is(Bug::KeepCutEntry));
+        while self.tail.back().is_some_and(|held| held.entry().header.number >= dropped) {
             if let Some(held) = self.tail.pop_back() {
                 self.tail_bytes -= held.entry().encoded_bytes();
             }

@@ -11,6 +11,7 @@
 //!   forget what was promised.
 
 use bytes::Bytes;
+use lovebird_core::planted::{self, Bug};
 
 use super::frame::Frame;
 use super::segment::SEGMENT_HEADER_BYTES;
@@ -101,6 +102,7 @@ fn tail(bytes: &Bytes, end: usize, mark_bytes: usize, stream: u64, expected: Exp
             if let Some(later) = frame_at(bytes, at, expected.log)
                 && later.header.stream == stream + (at - end) as u64
                 && later.header.durable > stream
+                && !planted::is(Bug::CutDamagedMiddle)
             {
                 return Tail::Damaged { proof: Some(at as u64) };
             }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use lovebird_core::planted::{self, Bug};
 
 use super::Options;
 use super::footer::{self, Sealed};
@@ -168,8 +169,10 @@ impl Writer {
         self.write(shared, batch)?;
         // Commit points, purges and truncations need no sync of their own: nobody waits for them, and whatever is synced
         // later is behind them in the stream. Only before segments are removed must the purge be durable.
-        let awaited = batch.iter().any(|pending| pending.done.is_some());
-        if awaited || (purges(batch) && self.removable(shared) > 0) {
+        let awaited =
+            batch.iter().any(|pending| pending.done.is_some() && !is_told_early(&pending.operation));
+        if awaited || (purges(batch) && self.removable(shared) > 0 && !planted::is(Bug::RemoveSegmentsEarly))
+        {
             self.sync()?;
         }
         Ok(())
@@ -198,7 +201,14 @@ impl Writer {
         for Pending { group, operation, .. } in batch {
             self.operations_at.push(frame.len());
             frame.reserve(operation.bytes());
-            operation.encode(group.id, &mut frame);
+            match **operation {
+                // What is said in its place changes nothing.
+                Operation::TruncateAfter(_) if planted::is(Bug::ForgetTruncation) => {
+                    let committed = read(&group.trail).checkpoint().committed;
+                    Operation::Committed(committed).encode(group.id, &mut frame);
+                }
+                _ => operation.encode(group.id, &mut frame),
+            }
         }
         let bytes = frame::padded(frame.len()) as u64;
         if self.end + bytes > self.room {
@@ -296,7 +306,8 @@ impl Writer {
 
     fn remove_segments(&mut self, shared: &Shared) -> io::Result<()> {
         // Only what is durable may justify it. Whoever had a reason to remove segments has synced before.
-        if self.segments.len() < 2 || self.durable < self.stream {
+        let durable = self.durable == self.stream || planted::is(Bug::RemoveSegmentsEarly);
+        if self.segments.len() < 2 || !durable {
             return Ok(());
         }
         for _ in 0..self.removable(shared) {
@@ -315,6 +326,15 @@ fn purges(batch: &[Pending]) -> bool {
     let frees =
         |operation: &Operation| matches!(operation, Operation::PurgeUpTo(_) | Operation::TruncateAfter(_));
     batch.iter().any(|pending| frees(&pending.operation))
+}
+
+/// Whether those who wait for this are told before it is durable.
+fn is_told_early(operation: &Operation) -> bool {
+    match operation {
+        Operation::Append(_) => planted::is(Bug::AcknowledgeBeforeSync),
+        Operation::Vote(_) => planted::is(Bug::VoteBeforeSync),
+        _ => false,
+    }
 }
 
 fn failed(what: &str, segment: &Segment, error: io::Error) -> io::Error {

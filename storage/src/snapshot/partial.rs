@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lovebird_core::planted::{self, Bug};
+
 use crate::disk::{Disk, DiskFile};
 
 /// How much is written between two syncs. One sync at the end of a large file makes the log's own syncs wait for all of it.
@@ -77,9 +79,14 @@ impl Partial {
     /// Makes the file durable and gives it its name, durably.
     pub(super) fn rename(&mut self, name: &Path) -> io::Result<()> {
         self.unless_failed(|partial| {
-            partial.file.sync_data()?;
+            if !planted::is(Bug::NameSnapshotBeforeSync) {
+                partial.file.sync_data()?;
+            }
             partial.disk.rename(&partial.path, name)?;
             partial.named = true;
+            if planted::is(Bug::PurgeBeforeSnapshot) {
+                return Ok(());
+            }
             partial.disk.sync_dir(name.parent().unwrap_or(Path::new("")))
         })
     }
