@@ -137,7 +137,7 @@ async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
     checker.start();
     let cluster = Arc::new(Cluster::<S>::start(plan.seed, plan.nodes, &disks, checker.clone()));
     let network = cluster.network();
-    let clients = Clients::start::<S>(&plan, &network, &checker).await;
+    let clients = Clients::start::<S>(&plan, &network, &checker);
     let subscribers = Subscribers::start::<S>(&plan, &network, &checker);
     let observer = runtime::spawn(observe(cluster.clone(), checker.clone()));
     let (start, length) = (Instant::now(), Duration::from_millis(plan.length_ms));

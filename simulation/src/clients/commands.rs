@@ -9,7 +9,7 @@ use lovebird_core::error::ProposeError;
 use lovebird_core::runtime::{self, Instant};
 use serde::Serialize;
 
-use super::{Caller, PATIENCE, ProposalOf, Shared, wait};
+use super::{Caller, ProposalOf, Shared, wait};
 use crate::check::{Checker, Way};
 use crate::watched::{Subject, encode};
 
@@ -51,7 +51,7 @@ impl<S: Subject> Shared<S> {
     ) -> Result<(), ProposeError> {
         let (name, began) = (proposal.name, Instant::now());
         let result = client.propose_as(key, proposal).await;
-        self.checker.told(name, wait(began, PATIENCE), &plain(&result));
+        self.checker.told(name, wait(began, self.patience), &plain(&result));
         result.map(|_| ())
     }
 
@@ -66,7 +66,7 @@ impl<S: Subject> Shared<S> {
         let mut began = Instant::now();
         for tries_left in (0..TRIES).rev() {
             let result = attempt.outcome().await;
-            self.checker.told(name, wait(began, PATIENCE), &plain(&result));
+            self.checker.told(name, wait(began, self.patience), &plain(&result));
             match result {
                 Err(ProposeError::NotCommitted { .. }) if tries_left > 0 => {
                     self.checker.sent(name, way, || format!("{said} again"));
@@ -86,7 +86,7 @@ impl<S: Subject> Caller<S> {
         let shared = &self.shared;
         let client = if monotonic { &shared.monotonic } else { &shared.client };
         let way = Way::Session(shared.line);
-        let index = propose::<S>(client, &shared.checker, proposal, way, PATIENCE).await;
+        let index = propose::<S>(client, &shared.checker, proposal, way, shared.patience).await;
         if let (true, Some(index)) = (monotonic, index) {
             shared.see(index);
         }
@@ -107,7 +107,7 @@ impl<S: Subject> Caller<S> {
         let name = proposal.name;
         let shared = &self.shared;
         let way = Way::Session(shared.line);
-        let proposed = propose::<S>(&shared.client, &shared.checker, proposal, way, PATIENCE);
+        let proposed = propose::<S>(&shared.client, &shared.checker, proposal, way, shared.patience);
         if runtime::timeout(after, proposed).await.is_err() {
             shared.checker.dropped(name);
         }
@@ -116,8 +116,9 @@ impl<S: Subject> Caller<S> {
     /// A command in no session, which nobody proposes again.
     pub(super) async fn alone(&mut self) {
         let proposal = self.next();
-        let Shared { client, checker, .. } = &*self.shared;
-        propose::<S>(&client.without_session(), checker, proposal, Way::Alone, PATIENCE).await;
+        let shared = &self.shared;
+        let client = shared.client.without_session();
+        propose::<S>(&client, &shared.checker, proposal, Way::Alone, shared.patience).await;
     }
 
     /// A command under a key: through one handle or the other, through both at once, and again though it is settled.
@@ -150,7 +151,7 @@ impl<S: Subject> Caller<S> {
         let way = Way::Session(shared.line);
         let proposed = proposals
             .into_iter()
-            .map(|proposal| propose::<S>(&shared.client, &shared.checker, proposal, way, PATIENCE));
+            .map(|proposal| propose::<S>(&shared.client, &shared.checker, proposal, way, shared.patience));
         join_all(proposed).await;
     }
 }

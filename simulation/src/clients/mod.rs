@@ -22,9 +22,6 @@ use crate::workload::Workload;
 
 pub(crate) use commands::propose;
 
-/// How long a caller waits for one command.
-const PATIENCE: Duration = Duration::from_millis(1500);
-
 /// After how long a rest the session of a client expires that is to see that happen.
 const LAPSE: Duration = Duration::from_millis(400);
 
@@ -34,12 +31,14 @@ pub(crate) type ProposalOf<S> = Tagged<<<S as Subject>::Load as Workload>::Propo
 /// Clients at work. They go on until they are stopped, or have done all that was planned.
 pub(crate) struct Clients {
     stop: Arc<AtomicBool>,
-    callers: Vec<JoinHandle<()>>,
+    clients: Vec<JoinHandle<()>>,
 }
 
 /// What the callers of one client share.
 struct Shared<S: Subject> {
     id: u64,
+    /// How long a caller waits for one command.
+    patience: Duration,
     client: Client<S::Service>,
     /// The same line, through a handle that never goes back.
     monotonic: Client<S::Service>,
@@ -72,7 +71,8 @@ impl<S: Subject> Shared<S> {
         // Sessions expire by log time, which follows the leaders' clocks.
         let lapses = planned.lapses || plan.has_leap();
         let transport = network.transport(&address(id));
-        let options = ClientOptions { timeout: PATIENCE, ..ClientOptions::default() };
+        let patience = Duration::from_millis(planned.patience_ms);
+        let options = ClientOptions { timeout: patience, ..ClientOptions::default() };
         let options = match planned.lapses {
             true => ClientOptions { session_expiry: LAPSE, ..options },
             false => options,
@@ -86,6 +86,7 @@ impl<S: Subject> Shared<S> {
         let (client, other) = (line(id), line(id + 1));
         Shared {
             id,
+            patience,
             monotonic: client.monotonic(),
             client,
             seen: AtomicU64::new(0),
@@ -106,38 +107,36 @@ impl<S: Subject> Shared<S> {
 }
 
 impl Clients {
-    /// Starts the clients of a plan, each a simulated node of its own that nobody kills.
-    pub(crate) async fn start<S: Subject>(
-        plan: &Plan,
-        network: &MemoryNetwork,
-        checker: &Checker,
-    ) -> Clients {
+    /// Has the clients of a plan come when they are to, each a simulated node of its own that nobody kills.
+    pub(crate) fn start<S: Subject>(plan: &Plan, network: &MemoryNetwork, checker: &Checker) -> Clients {
         let stop = Arc::new(AtomicBool::new(false));
-        let mut callers = Vec::new();
-        for planned in &plan.clients {
+        let clients = plan.clients.iter().map(|planned| {
             let node = Handle::current().create_node().name(address(planned.address)).build();
-            let shared = (planned.clone(), plan.clone(), network.clone(), checker.clone());
-            let opened = node.spawn(async move {
-                let (planned, plan, network, checker) = shared;
-                Shared::<S>::open(&planned, &plan, &network, checker)
-            });
-            // Nobody kills a client, so its task always ends by itself.
-            let Ok(shared) = opened.await else { continue };
-            let shared = Arc::new(shared);
-            for ops in planned.callers.iter().cloned() {
-                let caller = Caller { shared: shared.clone(), stop: stop.clone(), chance: Chance::new(0, 0) };
-                callers.push(node.spawn(caller.run(ops)));
-            }
-        }
-        Clients { stop, callers }
+            let (planned, plan) = (planned.clone(), plan.clone());
+            let (network, checker, stop) = (network.clone(), checker.clone(), stop.clone());
+            node.spawn(async move {
+                runtime::sleep(Duration::from_millis(planned.from_ms)).await;
+                let shared = Arc::new(Shared::<S>::open(&planned, &plan, &network, checker));
+                let callers = planned.callers.into_iter().map(|ops| {
+                    let caller =
+                        Caller { shared: shared.clone(), stop: stop.clone(), chance: Chance::new(0, 0) };
+                    madsim::task::spawn(caller.run(ops))
+                });
+                for caller in callers.collect::<Vec<_>>() {
+                    // An error would say that the client was killed, and nobody does that.
+                    let _ = caller.await;
+                }
+            })
+        });
+        Clients { clients: clients.collect(), stop }
     }
 
     /// Lets every caller finish what it is doing.
     pub(crate) async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
-        for caller in self.callers {
-            // An error would say that the client was killed, and nobody does that.
-            let _ = caller.await;
+        for client in self.clients {
+            // As above.
+            let _ = client.await;
         }
     }
 }
@@ -159,6 +158,7 @@ impl<S: Subject> Caller<S> {
                 Act::Keyed => self.keyed().await,
                 Act::Burst { commands } => self.burst(commands).await,
                 Act::Read(reading) => self.read(reading).await,
+                Act::ReadBurst { reads } => self.read_burst(reads).await,
             }
         }
     }

@@ -1,8 +1,11 @@
 //! The ways to read.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use lovebird_core::client::Client;
+use lovebird_core::runtime;
 use lovebird_core::transport::Read;
 
 use super::{Caller, Shared};
@@ -39,6 +42,20 @@ impl<S: Subject> Shared<S> {
 }
 
 impl<S: Subject> Caller<S> {
+    /// Several reads through one node, each of which may meet the ones before it on their way to the leader.
+    pub(super) async fn read_burst(&mut self, reads: u64) {
+        let queries: Vec<_> = (0..reads).map(|_| S::Load::query(self.shared.id, &mut self.chance)).collect();
+        let shared = &self.shared;
+        let asked = (0..).zip(queries).map(|(place, query)| async move {
+            runtime::sleep(Duration::from_millis(place)).await;
+            let (kind, least) = (Reading::Linearizable.kind(), shared.checker.highest_told());
+            let promise = Invariant::Linearizable;
+            let asked = Asked { kind, client: shared.id, query: encode(&query), least, promise };
+            shared.ask(&shared.other, Read::Linearizable, asked, query).await;
+        });
+        join_all(asked).await;
+    }
+
     /// One read; each kind is checked for its own promise.
     pub(super) async fn read(&mut self, reading: Reading) {
         let shared = &self.shared;

@@ -116,7 +116,13 @@ impl Plan {
         let pause_ms = 1000 / commands_per_second;
         let ops = 0..plan.length_ms / pause_ms;
         let ops = ops.map(|_| Op { pause_ms, chance: chance.any(), act: Act::Propose }).collect();
-        plan.clients.push(Client { address: FIRST_CLIENT, lapses: false, callers: vec![ops] });
+        plan.clients.push(Client {
+            address: FIRST_CLIENT,
+            from_ms: 0,
+            patience_ms: 1500,
+            lapses: false,
+            callers: vec![ops],
+        });
         for class in [Class::Kill, Class::PowerLossOfOne, Class::CutOneWay, Class::CutBothWays] {
             let mut at = 0;
             while at < plan.length_ms {
@@ -133,9 +139,11 @@ impl Plan {
         let lapses = chance.once_in(4);
         // Most clients are busy. Some rest for so long that their session expires.
         let pause_most = if lapses { 1200 } else { 120 };
+        let from_ms = if chance.once_in(3) { chance.below(self.length_ms) } else { 0 };
+        let patience_ms = *chance.one_of(&[1500, 1500, 1500, 6000]);
         let callers = (0..callers).map(|caller| {
             let mut chance = Chance::new(self.seed, address * 1000 + 1 + caller);
-            let (mut ops, mut at_ms) = (Vec::new(), 0);
+            let (mut ops, mut at_ms) = (Vec::new(), from_ms);
             while at_ms < self.length_ms {
                 let pause_ms = chance.between(5, pause_most);
                 // An operation takes a few milliseconds at least, or the last ones would never begin.
@@ -144,7 +152,7 @@ impl Plan {
             }
             ops
         });
-        Client { address, lapses, callers: callers.collect() }
+        Client { address, from_ms, patience_ms, lapses, callers: callers.collect() }
     }
 
     /// One who knows all nodes, and one who is bound to a single one.
@@ -315,7 +323,7 @@ impl Plan {
 }
 
 fn act(chance: &mut Chance) -> Act {
-    match chance.below(16) {
+    match chance.below(17) {
         0..=4 => Act::Read(reading(chance)),
         5 | 6 => Act::Propose,
         7 => Act::ProposeMonotonic,
@@ -323,6 +331,7 @@ fn act(chance: &mut Chance) -> Act {
         10 | 11 => Act::Keyed,
         12 => Act::Alone,
         13 => Act::WalkAway { after_ms: chance.between(1, 40) },
+        14 => Act::ReadBurst { reads: 2 + chance.below(6) },
         _ => Act::Burst { commands: 2 + chance.below(5) },
     }
 }

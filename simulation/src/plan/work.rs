@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 pub struct Client {
     /// Its address, in one number space with the nodes.
     pub address: u64,
+    /// When it comes, in milliseconds since the start of the run.
+    pub from_ms: u64,
+    /// How long it waits for one command, in milliseconds.
+    pub patience_ms: u64,
     /// Its session expires when it rests for a while, and it does.
     pub lapses: bool,
     /// What each of its callers does, one thing after the other.
@@ -49,6 +53,12 @@ pub enum Act {
     },
     /// Asks something.
     Read(Reading),
+    /// Asks several things that must see everything that anyone had been told of, a millisecond apart, without waiting for one
+    /// another.
+    ReadBurst {
+        /// How many.
+        reads: u64,
+    },
 }
 
 /// The ways to read, each with a promise of its own.
