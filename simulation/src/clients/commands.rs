@@ -144,6 +144,17 @@ impl<S: Subject> Caller<S> {
         }
     }
 
+    /// Commands through a handle of their own, in a session that is opened for them.
+    pub(super) async fn newcomer(&mut self, commands: u64) {
+        let first = self.chance.any();
+        let proposals: Vec<_> = (0..commands).map(|_| self.next()).collect();
+        let shared = &self.shared;
+        let (client, line) = (shared.handles.handle(first), shared.checker.line(shared.lapses));
+        for proposal in proposals {
+            propose::<S>(&client, &shared.checker, proposal, Way::Session(line), shared.patience).await;
+        }
+    }
+
     /// Several commands at once, none of which waits for the one before it.
     pub(super) async fn burst(&mut self, commands: u64) {
         let proposals: Vec<_> = (0..commands).map(|_| self.next()).collect();

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use lovebird_core::client::{Client, ClientOptions};
 use lovebird_core::runtime::{self, Instant};
-use lovebird_transport::MemoryNetwork;
+use lovebird_core::service::Service;
+use lovebird_transport::{MemoryNetwork, MemoryTransport};
 use madsim::runtime::Handle;
 use madsim::task::JoinHandle;
 
@@ -37,6 +38,8 @@ pub(crate) struct Clients {
 /// What the callers of one client share.
 struct Shared<S: Subject> {
     id: u64,
+    handles: Handles,
+    lapses: bool,
     /// How long a caller waits for one command.
     patience: Duration,
     client: Client<S::Service>,
@@ -54,6 +57,22 @@ struct Shared<S: Subject> {
     keys_lapse: bool,
     /// Whether a lease can be relied on.
     clocks_are_right: bool,
+}
+
+/// How a client makes handles.
+struct Handles {
+    transport: MemoryTransport,
+    nodes: u64,
+    options: ClientOptions,
+}
+
+impl Handles {
+    /// A new one, which tries the nodes in turn, this one first.
+    fn handle<S: Service>(&self, first: u64) -> Client<S> {
+        let mut addresses: Vec<String> = (1..=self.nodes).map(address).collect();
+        addresses.rotate_left((first % self.nodes) as usize);
+        Client::over_with(&self.transport, addresses, self.options.clone())
+    }
 }
 
 /// One caller.
@@ -78,18 +97,16 @@ impl<S: Subject> Shared<S> {
             false => options,
         };
         // Each begins with another node, and goes on to the next when it must.
-        let line = |first: u64| {
-            let mut addresses: Vec<String> = (1..=nodes).map(address).collect();
-            addresses.rotate_left((first % nodes) as usize);
-            Client::over_with(&transport, addresses, options.clone())
-        };
-        let (client, other) = (line(id), line(id + 1));
+        let handles = Handles { transport, nodes, options };
+        let (client, other) = (handles.handle(id), handles.handle(id + 1));
         Shared {
+            handles,
             id,
             patience,
             monotonic: client.monotonic(),
             client,
             seen: AtomicU64::new(0),
+            lapses,
             line: checker.line(lapses),
             other,
             other_line: checker.line(lapses),
@@ -157,6 +174,7 @@ impl<S: Subject> Caller<S> {
                 Act::Alone => self.alone().await,
                 Act::Keyed => self.keyed().await,
                 Act::Burst { commands } => self.burst(commands).await,
+                Act::Newcomer { commands } => self.newcomer(commands).await,
                 Act::Read(reading) => self.read(reading).await,
                 Act::ReadBurst { reads } => self.read_burst(reads).await,
             }

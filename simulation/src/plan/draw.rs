@@ -323,7 +323,7 @@ impl Plan {
 }
 
 fn act(chance: &mut Chance) -> Act {
-    match chance.below(17) {
+    match chance.below(18) {
         0..=4 => Act::Read(reading(chance)),
         5 | 6 => Act::Propose,
         7 => Act::ProposeMonotonic,
@@ -331,6 +331,7 @@ fn act(chance: &mut Chance) -> Act {
         10 | 11 => Act::Keyed,
         12 => Act::Alone,
         13 => Act::WalkAway { after_ms: chance.between(1, 40) },
+        15 => Act::Newcomer { commands: 1 + chance.below(3) },
         14 => Act::ReadBurst { reads: 2 + chance.below(6) },
         _ => Act::Burst { commands: 2 + chance.below(5) },
     }

@@ -51,6 +51,11 @@ pub enum Act {
         /// How many.
         commands: u64,
     },
+    /// Proposes commands through a handle that was never used before, and so in a session that is opened for them.
+    Newcomer {
+        /// How many, one after the other.
+        commands: u64,
+    },
     /// Asks something.
     Read(Reading),
     /// Asks several things that must see everything that anyone had been told of, a millisecond apart, without waiting for one
