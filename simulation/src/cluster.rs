@@ -16,14 +16,15 @@ use lovebird_storage::log::{Drive, Prepare};
 use lovebird_storage::{
     DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, SnapshotDirectory, SnapshotOptions,
 };
-use lovebird_transport::MemoryNetwork;
+use lovebird_transport::{Host, MemoryNetwork};
 use madsim::runtime::{Handle, NodeHandle};
 
 use crate::chance::Chance;
 use crate::check::Checker;
 use crate::counter::{self, Counter, Subject};
+use crate::links::Links;
+pub(crate) use crate::links::address;
 use crate::mount::Mount;
-use crate::port::Port;
 use crate::schedule::{Fault, Survives};
 
 const GROUP: u32 = 0;
@@ -39,6 +40,7 @@ pub struct Cluster<S> {
 
 /// What all nodes share.
 struct Setting {
+    links: Links,
     network: MemoryNetwork,
     members: BTreeMap<u64, String>,
     checker: Checker,
@@ -99,11 +101,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where `id`, a node or a client, is on the network.
-pub(crate) fn address(id: u64) -> String {
-    format!("at-{id}")
-}
-
 /// Small numbers, so that a run of seconds has elections, segments, snapshots and purges.
 fn options() -> Options {
     Options {
@@ -119,7 +116,9 @@ impl<S: Subject> Cluster<S> {
     /// Nodes 1 to `nodes`, all started. Must be called in the run's main task.
     pub fn start(nodes: u64, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
-        let setting = Arc::new(Setting { network: MemoryNetwork::new(), members, checker });
+        let links = Links::new();
+        let network = MemoryNetwork::under(Arc::new(links.clone()));
+        let setting = Arc::new(Setting { links, network, members, checker });
         let places = (1..=nodes)
             .map(|id| {
                 let disk = MemoryDisk::new();
@@ -154,6 +153,11 @@ impl<S: Subject> Cluster<S> {
         self.setting.network.clone()
     }
 
+    /// The links between its nodes and its clients.
+    pub fn links(&self) -> &Links {
+        &self.setting.links
+    }
+
     /// The ids of all nodes.
     pub fn ids(&self) -> Vec<u64> {
         self.places.keys().copied().collect()
@@ -181,8 +185,8 @@ impl<S: Subject> Cluster<S> {
                 }
             }
             Fault::Restart { node } => self.restart(*node),
-            Fault::Cut { from, to } => self.setting.network.cut(&address(*from), &address(*to)),
-            Fault::Heal { from, to } => self.setting.network.heal(&address(*from), &address(*to)),
+            Fault::Cut { from, to } => self.setting.links.cut(*from, *to),
+            Fault::Heal { from, to } => self.setting.links.heal(*from, *to),
             Fault::Drift { node, ppm } => {
                 if let Some(place) = self.places.get(node) {
                     Clocks::current().set_drift(place.handle.id(), *ppm);
@@ -191,14 +195,10 @@ impl<S: Subject> Cluster<S> {
         }
     }
 
-    /// All links carry, all clocks are right, all nodes run.
-    pub fn heal(&self, others: &[u64]) {
+    /// All links carry, those of clients too; all clocks are right, all nodes run.
+    pub fn heal(&self, _clients: &[u64]) {
         let ids = self.ids();
-        for from in ids.iter().chain(others) {
-            for to in ids.iter().chain(others) {
-                self.setting.network.heal(&address(*from), &address(*to));
-            }
-        }
+        self.setting.links.heal_all();
         for id in ids {
             self.inflict(&Fault::Drift { node: id, ppm: 0 });
             self.restart(id);
@@ -292,7 +292,8 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
     let here = Handle::current().get_node(madsim::plugin::node()).unwrap_or_else(|| {
         panic!("the task of node {} runs on no node", stand.id);
     });
-    setting.network.register(&own, Arc::new(Port::new(here, own.clone(), node.endpoint())));
+    let host: Arc<dyn Host> = Arc::new(move |task| drop(here.spawn(task)));
+    setting.network.register_on(&own, node.endpoint(), host);
     let replica = Replica { node, log: group };
     *stand.running() = Some(replica.clone());
     replica.node.join().await?;
