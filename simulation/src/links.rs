@@ -234,3 +234,150 @@ impl Future for Arrival {
         polled
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use lovebird_core::runtime::Simulation;
+
+    use super::*;
+
+    fn sending(kind: &'static str, earliest: Duration) -> Sending<'static> {
+        let repeatable = kind == "vote";
+        Sending { from: "at-1", to: "at-2", kind, bytes: 100, earliest, repeatable }
+    }
+
+    fn told(links: &Links) -> Arc<Mutex<Vec<Passing>>> {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let observed = told.clone();
+        links.observe(move |passing| observed.lock().unwrap().push(*passing));
+        told
+    }
+
+    /// What becomes of a thousand messages over a link that is changed before.
+    fn thousand(seed: u64, kind: &'static str, change: impl FnOnce(&Links)) -> Vec<Passing> {
+        let links = Links::new();
+        change(&links);
+        let told = told(&links);
+        Simulation::new(seed).block_on(async {
+            for _ in 0..1000 {
+                links.fate(&sending(kind, Duration::ZERO));
+                runtime::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        std::mem::take(&mut told.lock().unwrap())
+    }
+
+    fn count(passings: &[Passing], of: impl Fn(&Fate) -> bool) -> usize {
+        passings.iter().filter(|passing| of(&passing.fate)).count()
+    }
+
+    /// How long they took that arrived, from the shortest to the longest.
+    fn took(passings: &[Passing]) -> Vec<Duration> {
+        let mut took: Vec<Duration> = passings
+            .iter()
+            .filter_map(|passing| match passing.fate {
+                Fate::Arrives { at, .. } => Some(at - passing.sent),
+                _ => None,
+            })
+            .collect();
+        took.sort();
+        took
+    }
+
+    #[test]
+    fn messages_take_their_time_and_now_and_then_much_longer() {
+        let took = took(&thousand(1, "vote", |_| {}));
+        assert_eq!(took.len(), 1000, "a message was lost on a link that is as it should be");
+        assert!(took[0] >= Duration::from_micros(300) && took[500] < Duration::from_millis(3), "{took:?}");
+        assert!(took[970] < Duration::from_millis(3) && took[999] > Duration::from_millis(10), "{took:?}");
+    }
+
+    #[test]
+    fn a_slow_link_is_slow_in_one_direction() {
+        let slow = |links: &Links| links.set_slow(1, 2, Duration::from_secs(1));
+        assert!(took(&thousand(1, "vote", slow))[0] >= Duration::from_secs(1));
+        let other = |links: &Links| links.set_slow(2, 1, Duration::from_secs(1));
+        assert!(took(&thousand(1, "vote", other))[999] < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn each_fault_strikes_as_often_as_it_was_told() {
+        let about = |count: usize| (50..150).contains(&count);
+        let doubled = |fate: &Fate| matches!(fate, Fate::Arrives { again: Some(_), .. });
+        let lossy = thousand(1, "vote", |links| links.set_loss(1, 2, 100));
+        assert!(about(count(&lossy, |fate| *fate == Fate::Lost)));
+        let resetting = thousand(1, "vote", |links| links.set_resets(1, 2, 100));
+        assert!(about(count(&resetting, |fate| *fate == Fate::Reset)));
+        let doubling = thousand(1, "vote", |links| links.set_doubling(1, 2, 100));
+        assert!(about(count(&doubling, doubled)));
+        assert_eq!(took(&doubling).len(), 1000);
+        let unrepeatable = thousand(1, "propose", |links| links.set_doubling(1, 2, 100));
+        assert_eq!(count(&unrepeatable, doubled), 0);
+    }
+
+    #[test]
+    fn a_cut_link_carries_nothing_until_it_is_healed() {
+        let lost = |fate: &Fate| *fate == Fate::Lost;
+        assert_eq!(count(&thousand(1, "vote", |links| links.cut(1, 2)), lost), 1000);
+        let healed = |links: &Links| {
+            links.cut(1, 2);
+            links.set_slow(1, 2, Duration::from_secs(1));
+            links.heal(1, 2);
+        };
+        assert_eq!(took(&thousand(1, "vote", healed)).len(), 1000);
+        let all = |links: &Links| {
+            links.cut(1, 2);
+            links.set_loss(1, 2, 1000);
+            links.heal_all();
+            assert_eq!(links.condition(1, 2), Condition::default());
+        };
+        assert_eq!(took(&thousand(1, "vote", all)).len(), 1000);
+    }
+
+    #[test]
+    fn the_same_seed_decides_the_same() {
+        let bad = |links: &Links| {
+            links.set_loss(1, 2, 100);
+            links.set_resets(1, 2, 100);
+            links.set_doubling(1, 2, 100);
+        };
+        assert_eq!(thousand(1, "vote", bad), thousand(1, "vote", bad));
+        assert_ne!(thousand(1, "vote", bad), thousand(2, "vote", bad));
+    }
+
+    #[test]
+    fn a_message_arrives_on_time_and_behind_the_one_before_it() {
+        let links = Links::new();
+        Simulation::new(1).block_on(async {
+            let now = || TimeHandle::current().elapsed();
+            let (mut last, mut quick) = (Duration::ZERO, 0);
+            for _ in 0..1000 {
+                let sent = now();
+                let Fate::Arrives { at, .. } = links.fate(&sending("append", last)) else {
+                    panic!("a message was lost on a link that is as it should be");
+                };
+                assert!(at >= last);
+                last = at;
+                links.until(at).await;
+                let late = now().checked_sub(at).unwrap();
+                assert!(late < Duration::from_micros(1), "a message was {late:?} late");
+                quick += usize::from(at - sent < Duration::from_millis(1));
+            }
+            assert!(quick > 100, "no message takes less than a millisecond");
+            let held = Duration::from_secs(3600);
+            assert_eq!(links.fate(&sending("append", held)), Fate::Arrives { at: held, again: None });
+        });
+    }
+
+    #[test]
+    fn what_a_node_says_to_itself_meets_nothing() {
+        let links = Links::new();
+        links.cut(1, 1);
+        Simulation::new(1).block_on(async {
+            let own = Sending { to: "at-1", ..sending("vote", Duration::ZERO) };
+            let now = TimeHandle::current().elapsed();
+            assert_eq!(links.fate(&own), Fate::Arrives { at: now, again: None });
+        });
+    }
+}
