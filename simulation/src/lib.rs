@@ -20,8 +20,8 @@
 //! - the runtime over madsim, in `core`, chosen when the crate is compiled: build with `--cfg madsim`;
 //! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors. The log writes in
 //!   place, so that a sync takes no time (`mount` keeps the dead from writing);
-//! - `MemoryNetwork`, which encodes and decodes every message and whose links are cut one way; `port` gives each
-//!   message its delay.
+//! - `MemoryNetwork`, which encodes and decodes every message and asks `links` what becomes of it: how long it takes, whether
+//!   it is lost, breaks its connection or arrives twice.
 //!
 //! # What is checked
 //!
@@ -52,7 +52,7 @@
 //!
 //! # What is not there yet
 //!
-//! - **The network** loses messages only where a link is cut; it doubles none, and lets none overtake another on a stream.
+//! - **The network** could lose, double and hold up messages and reset connections; schedules only cut its links.
 //! - **The disk** is never slow, full or damaged, fails no sync, and loses names only as a prefix.
 //! - **The cluster** keeps its members, and nobody hands leadership over. **Histories** are checked by log indexes, not by a
 //!   checker that knows nothing of them.
@@ -83,7 +83,7 @@ pub mod scenario;
 
 // The simulated world.
 #[cfg(madsim)]
-mod port;
+pub mod links;
 #[cfg(madsim)]
 mod mount;
 #[cfg(madsim)]

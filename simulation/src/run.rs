@@ -12,10 +12,13 @@ use futures_util::future::select;
 use lovebird_core::planted::{self, Bug};
 use lovebird_core::runtime::{self, Instant, Simulation};
 use lovebird_core::transport::Role;
+use lovebird_transport::Fate;
+use madsim::time::TimeHandle;
 
 use crate::check::{Checker, Invariant, Keep};
 use crate::clients::Clients;
 use crate::cluster::{Cluster, DiskMaker};
+use crate::links::Links;
 use crate::plan::{Fault, Plan, Survives};
 use crate::scenario::Scenario;
 use crate::story::What;
@@ -135,8 +138,11 @@ impl Run {
 
 async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
     checker.start();
-    let cluster = Arc::new(Cluster::<S>::start(plan.seed, plan.nodes, &disks, checker.clone()));
+    let cluster = Arc::new(Cluster::<S>::start(&plan, &disks, checker.clone()));
     let network = cluster.network();
+    if checker.keeps_story() {
+        observe_links(cluster.links(), &checker);
+    }
     let clients = Clients::start::<S>(&plan, &network, &checker);
     let subscribers = Subscribers::start::<S>(&plan, &network, &checker);
     let observer = runtime::spawn(observe(cluster.clone(), checker.clone()));
@@ -146,13 +152,13 @@ async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
         cluster.inflict(&step.fault);
     }
     sleep_until(start, length).await;
-    let (outsiders, mut probe) = (plan.outsiders(), Probe::new(&plan, cluster.clone(), checker.clone()));
-    cluster.heal(&outsiders);
+    let mut probe = Probe::new(&plan, cluster.clone(), checker.clone());
+    cluster.heal();
     probe.serves("the faults had healed").await;
     clients.stop().await;
     // Once more everybody loses what was not synced: what has been acknowledged must come from the disks.
     cluster.inflict(&Fault::PowerLoss { nodes: cluster.ids(), survives: Survives::Nothing });
-    cluster.heal(&outsiders);
+    cluster.heal();
     subscribers.hurry();
     probe.serves("all had lost power").await;
     probe.settle().await;
@@ -174,6 +180,25 @@ async fn sleep_until(start: Instant, at: Duration) {
     if !left.is_zero() {
         runtime::sleep(left).await;
     }
+}
+
+/// Has every message be told.
+fn observe_links(links: &Links, checker: &Checker) {
+    let checker = checker.clone();
+    let begun = TimeHandle::current().elapsed();
+    links.observe(move |passing| {
+        let arrives_nanos = match passing.fate {
+            Fate::Arrives { at, .. } => Some(at.saturating_sub(begun).as_nanos() as u64),
+            Fate::Lost | Fate::Reset => None,
+        };
+        checker.happens(|| What::Message {
+            from: passing.from,
+            to: passing.to,
+            kind: passing.kind.into(),
+            bytes: passing.bytes as u64,
+            arrives_nanos,
+        });
+    });
 }
 
 /// Looks at all nodes now and then.

@@ -5,7 +5,8 @@
 //!
 //! - gRPC: [`GrpcTransport`] on the calling side, [`serve`] on the other. One HTTP/2 connection to a node carries all
 //!   calls and streams of all groups.
-//! - [`MemoryNetwork`]: the in-memory twin, which can cut links one way. The only one in a build with `--cfg madsim`.
+//! - [`MemoryNetwork`]: the in-memory twin, which can cut links one way, and under [`Conditions`] do to each message what a
+//!   network may do. The only one in a build with `--cfg madsim`.
 //! - `conformance` (feature `testing`): the suite, for whoever writes a third.
 //!
 //! # How a message passes through
@@ -72,4 +73,4 @@ mod wire;
 
 #[cfg(not(madsim))]
 pub use grpc::{GrpcTransport, serve};
-pub use memory::{MemoryNetwork, MemoryTransport};
+pub use memory::{Conditions, Fate, Host, MemoryNetwork, MemoryTransport, Sending};

@@ -256,6 +256,11 @@ impl Checker {
         }
     }
 
+    /// Whether every event is kept.
+    pub fn keeps_story(&self) -> bool {
+        self.seen().story.is_some()
+    }
+
     /// Something happened that only the story is told of.
     pub fn happens(&self, what: impl FnOnce() -> What) {
         let mut seen = self.seen();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use lovebird_core::runtime::{self, Clocks};
 use madsim::runtime::Handle;
 
-use super::{Cluster, address};
+use super::Cluster;
 use crate::chance::Chance;
 use crate::plan::{Direction, Fault, Survives, Who};
 use crate::watched::Subject;
@@ -25,13 +25,13 @@ impl<S: Subject> Cluster<S> {
             Fault::Restart { node } => self.restart(*node),
             Fault::Revive => self.ids().into_iter().for_each(|id| self.restart(id)),
             Fault::Pause { for_ms, .. } => struck.iter().for_each(|node| self.pause(*node, *for_ms)),
-            Fault::Cut { from, to } => self.setting.network.cut(&address(*from), &address(*to)),
-            Fault::Heal { from, to } => self.setting.network.heal(&address(*from), &address(*to)),
+            Fault::Cut { from, to } => self.links().cut(*from, *to),
+            Fault::Heal { from, to } => self.links().heal(*from, *to),
             Fault::Isolate { direction, .. } => {
                 struck.iter().for_each(|node| self.isolate(*node, *direction))
             }
             Fault::Rejoin => self.rejoin(),
-            Fault::Weather { .. } => {}
+            Fault::Weather { .. } => self.weather(fault),
             Fault::Drift { node, ppm } => self.with_clock(*node, |clocks, id| clocks.set_drift(id, *ppm)),
             Fault::Leap { node, ahead_ms } => {
                 self.with_clock(*node, |clocks, id| clocks.set_wall_error(id, ahead_ms * 1_000_000));
@@ -86,10 +86,10 @@ impl<S: Subject> Cluster<S> {
     fn isolate(&self, node: u64, direction: Direction) {
         for other in self.ids().into_iter().filter(|other| *other != node) {
             if direction != Direction::Inwards {
-                self.setting.network.cut(&address(node), &address(other));
+                self.links().cut(node, other);
             }
             if direction != Direction::Outwards {
-                self.setting.network.cut(&address(other), &address(node));
+                self.links().cut(other, node);
             }
         }
     }
@@ -97,7 +97,26 @@ impl<S: Subject> Cluster<S> {
     fn rejoin(&self) {
         let ids = self.ids();
         for (from, to) in ids.iter().flat_map(|from| ids.iter().map(move |to| (*from, *to))) {
-            self.setting.network.heal(&address(from), &address(to));
+            self.links().heal(from, to);
+        }
+    }
+
+    /// What all links are like, those to and from who is outside, too.
+    fn weather(&self, weather: &Fault) {
+        let Fault::Weather { lost_per_mille, doubled_per_mille, reset_per_mille, slow_ms } = *weather else {
+            return;
+        };
+        let ids = self.ids();
+        let everyone: Vec<u64> = ids.iter().copied().chain(self.outsiders.iter().copied()).collect();
+        for (node, other) in ids.iter().flat_map(|node| everyone.iter().map(move |other| (*node, *other))) {
+            for (from, to) in [(node, other), (other, node)] {
+                self.links().set(from, to, |link| {
+                    link.loss_per_mille = lost_per_mille.into();
+                    link.doubling_per_mille = doubled_per_mille.into();
+                    link.resets_per_mille = reset_per_mille.into();
+                    link.slow = Duration::from_millis(slow_ms);
+                });
+            }
         }
     }
 
@@ -108,15 +127,9 @@ impl<S: Subject> Cluster<S> {
     }
 
     /// All links carry, all clocks are right, all disks do what they say, all nodes run.
-    pub(crate) fn heal(&self, outsiders: &[u64]) {
-        self.rejoin();
-        let ids = self.ids();
-        for (node, outsider) in ids.iter().flat_map(|node| outsiders.iter().map(move |other| (*node, *other)))
-        {
-            self.setting.network.heal(&address(node), &address(outsider));
-            self.setting.network.heal(&address(outsider), &address(node));
-        }
-        for node in ids {
+    pub(crate) fn heal(&self) {
+        self.links().heal_all();
+        for node in self.ids() {
             self.with_clock(node, |clocks, id| clocks.set_drift(id, 0));
             self.with_clock(node, |clocks, id| clocks.set_wall_error(id, 0));
             Handle::current().resume(self.places[&node].handle.id());

@@ -12,12 +12,12 @@ use lovebird_core::runtime;
 use lovebird_core::service::Service;
 use lovebird_storage::log::{Drive, Prepare};
 use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, SnapshotDirectory, SnapshotOptions};
+use lovebird_transport::Host;
 use madsim::runtime::Handle;
 
 use super::{Replica, Setting, Stand, address};
 use crate::chance::Chance;
 use crate::check::Invariant;
-use crate::port::Port;
 use crate::story::Turn;
 use crate::watched::{self, Subject, Watched};
 
@@ -112,7 +112,8 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
     let here = Handle::current().get_node(madsim::plugin::node()).unwrap_or_else(|| {
         panic!("the task of node {} runs on no node", stand.id);
     });
-    setting.network.register(&own, Arc::new(Port::new(here, own.clone(), node.endpoint())));
+    let host: Arc<dyn Host> = Arc::new(move |task| drop(here.spawn(task)));
+    setting.network.register_on(&own, node.endpoint(), host);
     let replica = Replica { node, log: group };
     *stand.running() = Some(replica.clone());
     replica.node.join().await?;

@@ -17,8 +17,10 @@ use lovebird_transport::MemoryNetwork;
 use madsim::runtime::{Handle, NodeHandle};
 
 use crate::check::Checker;
+use crate::links::Links;
+pub(crate) use crate::links::address;
 use crate::mount::Mount;
-use crate::plan::Who;
+use crate::plan::{Plan, Who};
 use crate::story::Turn;
 use crate::watched::Subject;
 
@@ -28,6 +30,8 @@ pub type DiskMaker = Arc<dyn Fn(MemoryDisk) -> Arc<dyn Disk> + Send + Sync>;
 /// The nodes and what lies between them. Lives in the run's main task.
 pub(crate) struct Cluster<S: Subject> {
     setting: Arc<Setting>,
+    /// The addresses of everyone who is no node.
+    outsiders: Vec<u64>,
     places: BTreeMap<u64, Place<S>>,
 }
 
@@ -35,6 +39,7 @@ pub(crate) struct Cluster<S: Subject> {
 struct Setting {
     /// From which what differs between lives is drawn.
     seed: u64,
+    links: Links,
     network: MemoryNetwork,
     members: BTreeMap<u64, String>,
     checker: Checker,
@@ -109,16 +114,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where `id`, a node or a client, is on the network.
-pub(crate) fn address(id: u64) -> String {
-    format!("at-{id}")
-}
-
 impl<S: Subject> Cluster<S> {
-    /// Nodes 1 to `nodes`, all started. Must be called in the run's main task.
-    pub(crate) fn start(seed: u64, nodes: u64, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
+    /// The nodes of a plan, all started. Must be called in the run's main task.
+    pub(crate) fn start(plan: &Plan, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
+        let (seed, nodes) = (plan.seed, plan.nodes);
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
-        let setting = Arc::new(Setting { seed, network: MemoryNetwork::new(), members, checker });
+        let links = Links::new();
+        let network = MemoryNetwork::under(Arc::new(links.clone()));
+        let setting = Arc::new(Setting { seed, links, network, members, checker });
         let places = (1..=nodes)
             .map(|id| {
                 let disk = MemoryDisk::new();
@@ -143,7 +146,7 @@ impl<S: Subject> Cluster<S> {
                 (id, Place { handle, stand })
             })
             .collect();
-        Cluster { setting, places }
+        Cluster { setting, outsiders: plan.outsiders(), places }
     }
 
     /// A handle on the cluster, or on a part of it, as a client at `from` has it. Must be called in the client's own task.
@@ -154,6 +157,11 @@ impl<S: Subject> Cluster<S> {
     /// What `client` needs where the cluster itself is out of reach.
     pub(crate) fn network(&self) -> MemoryNetwork {
         self.setting.network.clone()
+    }
+
+    /// The links between nodes and those outside.
+    pub(crate) fn links(&self) -> &Links {
+        &self.setting.links
     }
 
     /// The nodes whose data is whole: those that must serve when everything has healed.

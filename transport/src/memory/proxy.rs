@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, select};
+use futures_util::FutureExt;
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable, BoxFuture, select};
 use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::runtime::{self, Task};
@@ -19,7 +21,7 @@ use prost::Message;
 use tokio::sync::oneshot;
 
 use super::line::{broken, gone, line, seen_from_afar};
-use super::{Life, Link, MemoryNetwork};
+use super::{Fate, Found, Life, Link, MemoryNetwork};
 use crate::limits::check_size;
 use crate::stream::{Fault, check_reply, ending_with, incoming, outgoing, read_reply};
 use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire, decode, encode};
@@ -27,65 +29,148 @@ use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire, decode, encode};
 /// What a handler's call gives.
 type Handled<T> = BoxFuture<'static, TransportResult<T>>;
 
+/// How a call is called on its way, there and back.
+struct CallKind {
+    request: &'static str,
+    reply: &'static str,
+}
+
+const VOTE: CallKind = CallKind { request: "vote", reply: "vote reply" };
+const PRE_VOTE: CallKind = CallKind { request: "pre-vote", reply: "pre-vote reply" };
+const TRANSFER: CallKind = CallKind { request: "transfer", reply: "transfer reply" };
+const HELLO: CallKind = CallKind { request: "hello", reply: "hello reply" };
+const READ_INDEX: CallKind = CallKind { request: "read index", reply: "read index reply" };
+const QUERY: CallKind = CallKind { request: "query", reply: "query reply" };
+const STATUS: CallKind = CallKind { request: "status", reply: "status reply" };
+
+/// How what belongs to a stream is called on its way.
+#[derive(Clone, Copy)]
+struct StreamKind {
+    /// What opens it.
+    opening: &'static str,
+    /// Each request on it.
+    request: &'static str,
+    /// That it was taken, or refused.
+    taken: &'static str,
+    /// Each reply on it.
+    reply: &'static str,
+    /// Whether it may be delivered twice.
+    repeatable: bool,
+}
+
+const APPEND: StreamKind = StreamKind {
+    opening: "append opening",
+    request: "append",
+    taken: "append taken",
+    reply: "append reply",
+    // Consensus has to live with an old connection's requests that arrive after those of a new one.
+    repeatable: true,
+};
+const SNAPSHOT: StreamKind = StreamKind {
+    opening: "snapshot opening",
+    request: "snapshot chunk",
+    taken: "snapshot taken",
+    reply: "snapshot reply",
+    repeatable: false,
+};
+const PROPOSE: StreamKind = StreamKind {
+    opening: "propose opening",
+    request: "propose",
+    taken: "propose taken",
+    reply: "propose reply",
+    // Commands without a session would be carried out twice, and nobody has promised that they are not.
+    repeatable: false,
+};
+const SUBSCRIBE: StreamKind = StreamKind {
+    opening: "subscribe",
+    request: "subscribe",
+    taken: "subscribe taken",
+    reply: "subscribe reply",
+    // Nothing could come of it.
+    repeatable: false,
+};
+
 /// A node, and from where it is called.
 pub(super) struct Proxy {
-    network: MemoryNetwork,
-    own_address: String,
-    address: String,
+    there: Link,
+    back: Link,
 }
 
 impl Proxy {
-    pub(super) fn new(network: MemoryNetwork, own_address: String, address: String) -> Self {
-        Proxy { network, own_address, address }
+    pub(super) fn new(network: MemoryNetwork, own_address: Arc<str>, address: Arc<str>) -> Self {
+        let there = Link { network: network.clone(), from: own_address.clone(), to: address.clone() };
+        Proxy { there, back: Link { network, from: address, to: own_address } }
     }
 
-    fn there(&self) -> Link {
-        Link { network: self.network.clone(), from: self.own_address.clone(), to: self.address.clone() }
-    }
-
-    fn back(&self) -> Link {
-        Link { network: self.network.clone(), from: self.address.clone(), to: self.own_address.clone() }
+    fn address(&self) -> &Arc<str> {
+        &self.there.to
     }
 
     /// Sends one message, lets the node handle it in a task of its own, and waits for the reply.
     async fn call<Q: Wire, R: Wire>(
         &self,
+        kind: &'static CallKind,
         request: Q,
-        handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<R> + Send + 'static,
+        handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<R> + Copy + Send + 'static,
     ) -> TransportResult<R> {
-        let (request, endpoint, life) = self.deliver(request).await?;
+        let delivery = self.deliver(kind.request, request, true).await?;
+        if let Some(again) = delivery.again {
+            let Delivery { message, node, .. } = &delivery;
+            let (there, message, endpoint) = (self.there.clone(), message.clone(), node.endpoint.clone());
+            work_at(node, async move {
+                there.until(again).await;
+                // Whoever asked has been answered, or has given up.
+                let _ = hand_over(endpoint, message, handle).await;
+            });
+        }
+        let Delivery { message, node, at, .. } = delivery;
         let (answer, answered) = oneshot::channel();
-        let (address, back) = (self.address.clone(), self.back());
-        let _handling = Owned::spawn(life, async move {
-            let reply = hand_over(endpoint, request, handle).await;
-            let reply = reply.and_then(|reply| Ok(encode(&sendable(&address, reply)?)));
-            let reply = reply.map_err(|error| seen_from_afar(&address, error));
-            back.carry().await;
-            // An error means that the caller has just given up.
-            let _ = answer.send(reply);
+        let (there, back) = (self.there.clone(), self.back.clone());
+        let endpoint = node.endpoint.clone();
+        let _handling = Owned::work_at(&node, async move {
+            there.until(at).await;
+            let reply = hand_over(endpoint, message, handle).await;
+            let reply = reply.and_then(|reply| Ok(encode(&sendable(&there.to, reply)?)));
+            let reply = reply.map_err(|error| seen_from_afar(&there.to, error));
+            reply_to(&back, kind.reply, reply.as_ref().map_or(0, Bytes::len), |at| {
+                // An error means that the caller has just given up.
+                let _ = answer.send((at, reply));
+            })
+            .await;
         });
-        let reply = answered.await.map_err(|_| gone(&self.address))??;
-        let reply = decode(reply).map_err(|error| broken(&self.address, error.to_string()))?;
-        read_reply(&self.address, reply)
+        let (at, reply) = answered.await.map_err(|_| gone(self.address()))?;
+        self.back.until(at).await;
+        let reply = decode(reply?).map_err(|error| broken(self.address(), error.to_string()))?;
+        read_reply(self.address(), reply)
     }
 
     /// Sends one message, and waits until the node has taken it, for a stream of replies.
     async fn follow<Q: Wire, R: Wire>(
         &self,
+        kind: StreamKind,
         request: Q,
         handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<Replies<R>> + Send + 'static,
     ) -> TransportResult<Replies<R>> {
-        let (request, endpoint, life) = self.deliver(request).await?;
+        let Delivery { message, node, at, .. } = self.deliver(kind.opening, request, kind.repeatable).await?;
+        let (there, endpoint) = (self.there.clone(), node.endpoint.clone());
+        let taking = async move {
+            there.until(at).await;
+            hand_over(endpoint, message, handle).await
+        };
         // There is no stream of requests that could have ended early.
-        self.replies(life, hand_over(endpoint, request, handle), Fault::default(), ()).await
+        self.replies(kind, &node, AbortHandle::new_pair(), taking, Fault::default(), ()).await
     }
 
     /// Opens a stream of requests, and waits until the node has taken it.
     async fn open<O, M, P, R>(
         &self,
+        kind: StreamKind,
         open: O,
         requests: BoxStream<'static, M>,
-        handle: impl FnOnce(Arc<dyn Endpoint>, O, BoxStream<'static, M>) -> Handled<Replies<R>> + Send + 'static,
+        handle: impl FnOnce(Arc<dyn Endpoint>, O, BoxStream<'static, M>) -> Handled<Replies<R>>
+        + Copy
+        + Send
+        + 'static,
     ) -> TransportResult<Replies<R>>
     where
         O: Send + 'static,
@@ -94,68 +179,117 @@ impl Proxy {
         Frame<O, M>: Wire<Proto = P>,
         R: Wire,
     {
-        let (frames, out) = outgoing(open, requests);
-        self.there().carry().await;
-        let (endpoint, life) = self.network.find(&self.address)?;
-        let (to_node, at_node) = line(self.there());
-        let sending = Owned::spawn(life.clone(), to_node.pump(frames.map(Ok)));
-        let own_address = self.own_address.clone();
+        let (mut frames, out) = outgoing(open, requests);
+        let opening = frames.next().await.map(|opening| encode(&opening)).unwrap_or_default();
+        let Delivery { message, node, at, again } =
+            self.carry(kind.opening, opening, kind.repeatable).await?;
+        let (reset, resetting) = AbortHandle::new_pair();
+        let (mut to_node, at_node) = line(self.there.clone(), kind.request, reset.clone());
+        if let Some(again) = again {
+            let (first_few, endpoint) = (to_node.remembering(), node.endpoint.clone());
+            let there = self.there.clone();
+            work_at(&node, async move {
+                there.until(again).await;
+                if let Ok((open, messages, _)) = incoming(first_few.messages()).await
+                    && let Ok(replies) = handle(endpoint, open, messages).await
+                {
+                    replies.for_each(|_| std::future::ready(())).await;
+                }
+            });
+        }
+        to_node.begin(at, message);
+        let sending = Pumping::spawn(node.life.clone(), to_node.pump(frames.map(Ok)));
+        let endpoint = node.endpoint.clone();
         let taking = async move {
-            let (open, messages, fault) = incoming(at_node.messages(own_address)).await?;
+            let (open, messages, fault) = incoming(at_node.messages()).await?;
             Ok(ending_with(fault, (), handle(endpoint, open, messages).await?))
         };
-        self.replies(life, taking, out.fault, (out.cancel, sending)).await
+        self.replies(kind, &node, (reset, resetting), taking, out.fault, (out.cancel, sending)).await
     }
 
-    /// Carries one message to the node: its bytes, the node, and how long that lives.
-    async fn deliver(&self, request: impl Wire) -> TransportResult<(Bytes, Arc<dyn Endpoint>, Life)> {
+    /// Sends one message that is not on a stream.
+    async fn deliver(
+        &self,
+        kind: &'static str,
+        request: impl Wire,
+        repeatable: bool,
+    ) -> TransportResult<Delivery> {
         let request = request.into_proto();
         check_size(&request)?;
-        let request = encode(&request);
-        self.there().carry().await;
-        let (endpoint, life) = self.network.find(&self.address)?;
-        Ok((request, endpoint, life))
+        self.carry(kind, encode(&request), repeatable).await
+    }
+
+    /// Sends one message that is not behind others, unless it is lost: then this never returns.
+    async fn carry(&self, kind: &'static str, message: Bytes, repeatable: bool) -> TransportResult<Delivery> {
+        match self.there.fate(kind, message.len(), Duration::ZERO, repeatable) {
+            Fate::Arrives { at, again } => match self.there.network.find(self.address()) {
+                Ok(node) => {
+                    let again = again.filter(|_| repeatable).map(|again| again.max(at));
+                    Ok(Delivery { message, node, at, again })
+                }
+                Err(error) => {
+                    // It takes the way there to find out.
+                    self.there.until(at).await;
+                    Err(error)
+                }
+            },
+            Fate::Lost => std::future::pending().await,
+            Fate::Reset => Err(broken(self.address(), "the connection was reset".to_owned())),
+        }
     }
 
     /// Lets the node take a stream in a task of its own, waits until it has, and gives the replies as they arrive; behind the
     /// last of them, what ended the requests. `held` is dropped with the replies.
     async fn replies<R: Wire>(
         &self,
-        life: Life,
+        kind: StreamKind,
+        node: &Found,
+        reset: (AbortHandle, AbortRegistration),
         taking: impl Future<Output = TransportResult<Replies<R>>> + Send + 'static,
         fault: Fault,
         held: impl Send + 'static,
     ) -> TransportResult<Replies<R>> {
-        let (to_caller, at_caller) = line(self.back());
+        let (to_caller, at_caller) = line(self.back.clone(), kind.reply, reset.0.clone());
         let (answer, answered) = oneshot::channel();
-        let (address, back) = (self.address.clone(), self.back());
-        let handling = Owned::spawn(life, async move {
+        let (address, back) = (self.address().clone(), self.back.clone());
+        let handling = Owned::abortable(node, reset, async move {
             let taken = taking.await.map_err(|error| seen_from_afar(&address, error));
-            back.carry().await;
-            match taken {
-                Ok(replies) => {
-                    if answer.send(Ok(())).is_ok() {
-                        let replies = replies.map(|reply| {
-                            reply
-                                .and_then(|reply| sendable(&address, reply))
-                                .map_err(|e| seen_from_afar(&address, e))
-                        });
-                        to_caller.pump(replies).await;
-                    }
-                }
-                Err(error) => {
-                    // An error means that the caller has just given up.
-                    let _ = answer.send(Err(error));
-                }
+            let mut last = None;
+            let (replies, answered) = match taken {
+                Ok(replies) => (Some(replies), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            reply_to(&back, kind.taken, 0, |at| {
+                // An error means that the caller has just given up.
+                last = answer.send((at, answered)).is_ok().then_some(at);
+            })
+            .await;
+            if let (Some(replies), Some(last)) = (replies, last) {
+                let replies = replies.map(|reply| {
+                    reply.and_then(|reply| sendable(&address, reply)).map_err(|e| seen_from_afar(&address, e))
+                });
+                to_caller.after(last).pump(replies).await;
             }
         });
-        answered.await.map_err(|_| gone(&self.address))??;
-        let address = self.address.clone();
-        let replies = at_caller
-            .messages(address.clone())
-            .map(move |reply| reply.and_then(|reply| read_reply(&address, reply)));
+        let (at, taken) = answered.await.map_err(|_| gone(self.address()))?;
+        self.back.until(at).await;
+        taken?;
+        let address = self.address().clone();
+        let replies =
+            at_caller.messages().map(move |reply| reply.and_then(|reply| read_reply(&address, reply)));
         Ok(ending_with(fault, (held, handling), replies))
     }
+}
+
+/// A message that has been sent and not been lost.
+struct Delivery {
+    message: Bytes,
+    /// Whom it will find.
+    node: Found,
+    /// When it arrives.
+    at: Duration,
+    /// When it arrives once more.
+    again: Option<Duration>,
 }
 
 /// The node's side of one message: reads it, and has the node handle it.
@@ -168,6 +302,16 @@ async fn hand_over<Q: Wire, T>(
     handle(endpoint, request).await
 }
 
+/// Sends a reply that is not behind others: `send` is told when it arrives. It is not called if the connection breaks, and
+/// this does not return if the reply is lost.
+async fn reply_to(back: &Link, kind: &'static str, bytes: usize, send: impl FnOnce(Duration)) {
+    match back.fate(kind, bytes, Duration::ZERO, false) {
+        Fate::Arrives { at, .. } => send(at),
+        Fate::Lost => std::future::pending().await,
+        Fate::Reset => {}
+    }
+}
+
 /// A reply within the limit. What it answers has been done, so one beyond is not a refusal.
 fn sendable<R: Wire>(address: &str, reply: R) -> TransportResult<R::Proto> {
     let reply = reply.into_proto();
@@ -175,19 +319,53 @@ fn sendable<R: Wire>(address: &str, reply: R) -> TransportResult<R::Proto> {
     Ok(reply)
 }
 
-/// A task that ends with whoever waits for what it does, and with the node that it works for.
-struct Owned(Task);
+/// Starts a task of a node. It ends with this life of it.
+fn work_at(node: &Found, work: impl Future<Output = ()> + Send + 'static) {
+    let life = node.life.clone();
+    node.host.spawn(Box::pin(async move {
+        let work = std::pin::pin!(work);
+        select(life, work).await;
+    }));
+}
+
+/// A task of a node that also ends with whoever waits for what it does.
+struct Owned(AbortHandle);
 
 impl Owned {
+    fn work_at(node: &Found, work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Owned::abortable(node, AbortHandle::new_pair(), work)
+    }
+
+    fn abortable(
+        node: &Found,
+        (handle, registration): (AbortHandle, AbortRegistration),
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        // That it was ended is seen by its waiters.
+        work_at(node, Abortable::new(work, registration).map(drop));
+        Owned(handle)
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A task of the caller that sends to a node: it ends with the replies, and with the node.
+struct Pumping(Task);
+
+impl Pumping {
     fn spawn(life: Life, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Owned(runtime::spawn(async move {
+        Pumping(runtime::spawn(async move {
             let work = std::pin::pin!(work);
             select(life, work).await;
         }))
     }
 }
 
-impl Drop for Owned {
+impl Drop for Pumping {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -203,11 +381,11 @@ impl Endpoint for Proxy {
         let handle = |node: Arc<dyn Endpoint>, route, requests| -> Handled<_> {
             Box::pin(async move { node.append(route, requests).await })
         };
-        self.open(route, requests, handle).await
+        self.open(APPEND, route, requests, handle).await
     }
 
     async fn vote(&self, route: Route, request: VoteRequest) -> TransportResult<VoteReply> {
-        self.call((route, request), |node, (route, request)| {
+        self.call(&VOTE, (route, request), |node, (route, request)| {
             Box::pin(async move { node.vote(route, request).await })
         })
         .await
@@ -217,7 +395,7 @@ impl Endpoint for Proxy {
         let handle = |node: Arc<dyn Endpoint>, (route, request)| -> Handled<_> {
             Box::pin(async move { node.pre_vote(route, request).await })
         };
-        self.call((route, request), handle).await
+        self.call(&PRE_VOTE, (route, request), handle).await
     }
 
     async fn snapshot(
@@ -229,25 +407,25 @@ impl Endpoint for Proxy {
         let handle = |node: Arc<dyn Endpoint>, (route, offer), chunks| -> Handled<_> {
             Box::pin(async move { node.snapshot(route, offer, chunks).await })
         };
-        self.open((route, offer), chunks, handle).await
+        self.open(SNAPSHOT, (route, offer), chunks, handle).await
     }
 
     async fn transfer(&self, route: Route, request: TransferRequest) -> TransportResult<()> {
         let handle = |node: Arc<dyn Endpoint>, (route, request)| -> Handled<_> {
             Box::pin(async move { node.transfer(route, request).await })
         };
-        self.call((route, request), handle).await
+        self.call(&TRANSFER, (route, request), handle).await
     }
 
     async fn hello(&self, hello: Hello) -> TransportResult<HelloReply> {
-        self.call(hello, |node, hello| Box::pin(async move { node.hello(hello).await })).await
+        self.call(&HELLO, hello, |node, hello| Box::pin(async move { node.hello(hello).await })).await
     }
 
     async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
         let handle = |node: Arc<dyn Endpoint>, ReadIndexRequest(route, confirm)| -> Handled<_> {
             Box::pin(async move { node.read_index(route, confirm).await })
         };
-        self.call(ReadIndexRequest(route, confirm), handle).await
+        self.call(&READ_INDEX, ReadIndexRequest(route, confirm), handle).await
     }
 
     async fn propose(
@@ -258,19 +436,22 @@ impl Endpoint for Proxy {
         let handle = |node: Arc<dyn Endpoint>, open, requests| -> Handled<_> {
             Box::pin(async move { node.propose(open, requests).await })
         };
-        self.open(open, requests, handle).await
+        self.open(PROPOSE, open, requests, handle).await
     }
 
     async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
-        self.call(request, |node, request| Box::pin(async move { node.query(request).await })).await
+        self.call(&QUERY, request, |node, request| Box::pin(async move { node.query(request).await })).await
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
-        self.follow(request, |node, request| Box::pin(async move { node.subscribe(request).await })).await
+        self.follow(SUBSCRIBE, request, |node, request| {
+            Box::pin(async move { node.subscribe(request).await })
+        })
+        .await
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
-        self.call(StatusRequest(group), |node, StatusRequest(group)| {
+        self.call(&STATUS, StatusRequest(group), |node, StatusRequest(group)| {
             Box::pin(async move { node.status(group).await })
         })
         .await

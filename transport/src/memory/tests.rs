@@ -1,5 +1,7 @@
 //! The suite inside the process, and what only this network does.
 
+mod conditions;
+
 use std::future::Future;
 use std::sync::Arc;
 
