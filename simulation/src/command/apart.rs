@@ -5,10 +5,11 @@ use std::io::{Read, Write};
 use std::process::{self, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 use lovebird_core::sometimes;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::{Failure, Verdict};
@@ -56,7 +57,7 @@ pub(crate) enum Until {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     pub(crate) outcome: Outcome,
-    /// How long it took in real time.
+    /// How much of the processor's time it took.
     pub(crate) took: Duration,
     /// Every mark in the code, and how often it was reached.
     pub(crate) points: Vec<(String, String, u64)>,
@@ -76,7 +77,6 @@ pub(super) fn make(scenarios: &[Scenario]) -> Result<Verdict, Failure> {
     let run = scenario.plan(plan.clone()).keep(if story { Keep::Story } else { Keep::Tally }).until(until);
     let run = with_bug(run, bug.as_deref())?;
     let (tell, told) = mpsc::channel();
-    let begun = Instant::now();
     thread::spawn(move || tell.send(run.run()));
     let outcome = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         let sentence = format!(
@@ -84,7 +84,7 @@ pub(super) fn make(scenarios: &[Scenario]) -> Result<Verdict, Failure> {
         );
         failed(&plan, Invariant::Liveness, sentence)
     });
-    let took = begun.elapsed();
+    let took = processor_time();
     let points = sometimes::points().into_iter();
     let points = points.map(|point| (point.file().to_owned(), point.what().to_owned(), point.reached()));
     let report = Report { outcome, took, points: points.collect() };
@@ -140,6 +140,12 @@ pub(crate) fn apart(plan: &Plan, how: &How) -> Result<Report, Failure> {
     let sentence = format!("the process ended with {}, having said {said:?}", output.status);
     let outcome = failed(plan, Invariant::NoPanic, sentence);
     Ok(Report { outcome, took: Duration::ZERO, points: Vec::new() })
+}
+
+/// What this process has taken of the processor so far: the same whoever else is at work on this machine.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 /// How many runs are made at a time, if nobody says otherwise: one a core.

@@ -48,7 +48,7 @@ pub(super) struct Options {
 pub(super) struct Sum {
     pub(super) runs: u64,
     pub(super) simulated: Duration,
-    /// In real time, of all processes together.
+    /// Of the processor, of all runs together.
     pub(super) busy: Duration,
     pub(super) tally: Tally,
     pub(super) broken: Vec<Outcome>,
@@ -134,7 +134,7 @@ fn print(sum: &Sum, took: Duration) {
     let Tally { reads, followed, followed_states, restores, terms, stops, faults, .. } = &sum.tally;
     let (simulated, busy) = (sum.simulated.as_secs_f64(), sum.busy.as_secs_f64());
     println!(
-        "{} runs in {:.1} s: {:.0} seeds an hour; {:.2} h simulated, {:.0} simulated seconds a second of one process",
+        "{} runs in {:.1} s: {:.0} seeds an hour; {:.2} h simulated, {:.0} simulated seconds a second of one core",
         sum.runs,
         took.as_secs_f64(),
         sum.runs as f64 / took.as_secs_f64() * 3600.0,
@@ -167,7 +167,7 @@ fn summary(sum: &Sum, took: Duration) -> serde_json::Value {
         "runs": sum.runs,
         "took_s": took.as_secs_f64(),
         "simulated_s": sum.simulated.as_secs_f64(),
-        "simulated_s_per_process_s": sum.simulated.as_secs_f64() / sum.busy.as_secs_f64().max(0.001),
+        "simulated_s_per_core_s": sum.simulated.as_secs_f64() / sum.busy.as_secs_f64().max(0.001),
         "broken": sum.broken.iter().map(|outcome| outcome.seed).collect::<Vec<_>>(),
         "tally": sum.tally,
     })
