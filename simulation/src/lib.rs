@@ -85,6 +85,8 @@ pub mod scenario;
 #[cfg(madsim)]
 pub mod links;
 #[cfg(madsim)]
+pub mod pace;
+#[cfg(madsim)]
 mod mount;
 #[cfg(madsim)]
 pub mod watched;

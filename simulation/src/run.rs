@@ -138,10 +138,11 @@ impl Run {
 
 async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
     checker.start();
-    let cluster = Arc::new(Cluster::<S>::start(&plan, &disks, checker.clone()));
+    let cluster = Cluster::<S>::start(&plan, &disks, checker.clone());
     let network = cluster.network();
     if checker.keeps_story() {
         observe_links(cluster.links(), &checker);
+        cluster.observe_syncs();
     }
     let clients = Clients::start::<S>(&plan, &network, &checker);
     let subscribers = Subscribers::start::<S>(&plan, &network, &checker);

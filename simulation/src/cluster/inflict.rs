@@ -1,13 +1,19 @@
 //! Doing what the plan says.
 
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovebird_core::runtime::{self, Clocks};
+use lovebird_storage::MemoryDisk;
+use lovebird_storage::disk::{Fault as DiskFault, Lost, Space};
 use madsim::runtime::Handle;
 
-use super::Cluster;
+use super::{Cluster, Ends, Stand};
 use crate::chance::Chance;
+use crate::pace::Latency;
 use crate::plan::{Direction, Fault, Survives, Who};
 use crate::watched::Subject;
 
@@ -17,7 +23,7 @@ impl<S: Subject> Cluster<S> {
         let struck = self.struck(fault);
         self.setting.checker.fault(fault.kind(), struck.clone(), || format!("{fault:?}"));
         match fault {
-            Fault::Kill { .. } => struck.iter().for_each(|node| self.kill(*node, &mut || true)),
+            Fault::Kill { .. } => struck.iter().for_each(|node| self.kill(*node, Ends::Process)),
             Fault::PowerLoss { survives, .. } => self.lose_power(&struck, *survives),
             Fault::CrashInDisk { operation, survives, .. } => {
                 struck.iter().for_each(|node| self.crash_in_disk(*node, *operation, *survives));
@@ -36,12 +42,22 @@ impl<S: Subject> Cluster<S> {
             Fault::Leap { node, ahead_ms } => {
                 self.with_clock(*node, |clocks, id| clocks.set_wall_error(id, ahead_ms * 1_000_000));
             }
-            Fault::SlowDisk { .. } => {}
-            Fault::SyncFails { .. } => {}
-            Fault::Full { .. } => {}
-            Fault::Space { .. } => {}
-            Fault::FlipBit { .. } => {}
-            Fault::Wipe { .. } => {}
+            Fault::SlowDisk { node, sync_ms } => {
+                self.with_stand(*node, |stand| stand.pace.set(latency(*sync_ms)));
+            }
+            Fault::SyncFails { nth, .. } => {
+                struck.iter().for_each(|node| self.with_running(*node, |stand| stand.fail_a_sync(*nth)));
+            }
+            Fault::Full { node } => self.with_stand(*node, |stand| stand.set_space(Space::Full)),
+            Fault::Space { node } => self.with_stand(*node, |stand| stand.set_space(Space::Free)),
+            Fault::FlipBit { node, choice } => self.damage(*node, |disk| {
+                let any = |_: &Path| true;
+                match choice % 4 {
+                    0 => disk.lose_sector(choice / 4, Lost::Garbage, any),
+                    _ => disk.flip_bit(choice / 4, any),
+                };
+            }),
+            Fault::Wipe { node } => self.damage(*node, MemoryDisk::wipe),
         }
     }
 
@@ -61,11 +77,47 @@ impl<S: Subject> Cluster<S> {
     fn lose_power(&self, nodes: &[u64], survives: Survives) {
         let mut keep = keeping(survives);
         for node in nodes {
-            self.kill(*node, &mut keep);
+            self.kill(*node, Ends::Machine(&mut keep));
         }
     }
 
-    fn crash_in_disk(&self, _node: u64, _operation: u64, _survives: Survives) {}
+    fn crash_in_disk(&self, node: u64, operation: u64, survives: Survives) {
+        self.with_running(node, |stand| {
+            stand.excuse();
+            let (of_node, struck) = (stand.clone(), self.struck.clone());
+            stand.disk.crash_at(operation, keeping(survives), move || {
+                of_node.revoke();
+                // An error says that the run is over.
+                let _ = struck.send(of_node.id);
+            });
+        });
+    }
+
+    /// Ends a node that runs, and damages its disk. One that is down is spared: it may have lost power, and then the end of its
+    /// log may rest on nothing but what would be damaged.
+    fn damage(&self, node: u64, damage: impl FnOnce(&MemoryDisk)) {
+        self.with_stand(node, |stand| {
+            if stand.running().is_some() && !stand.may_stop() {
+                stand.lost.store(true, Ordering::Relaxed);
+                self.kill(node, Ends::Process);
+                damage(&stand.disk);
+            }
+        });
+    }
+
+    /// If the process runs: what is to happen to its disk later is to happen in this life.
+    fn with_running(&self, node: u64, act: impl FnOnce(&Arc<Stand<S>>)) {
+        let runs = self.places.get(&node).is_some_and(|place| !Handle::current().is_exit(place.handle.id()));
+        if runs {
+            self.with_stand(node, act);
+        }
+    }
+
+    fn with_stand(&self, node: u64, act: impl FnOnce(&Arc<Stand<S>>)) {
+        if let Some(place) = self.places.get(&node) {
+            act(&place.stand);
+        }
+    }
 
     fn pause(&self, node: u64, for_ms: u64) {
         let id = self.places[&node].handle.id();
@@ -133,8 +185,38 @@ impl<S: Subject> Cluster<S> {
             self.with_clock(node, |clocks, id| clocks.set_drift(id, 0));
             self.with_clock(node, |clocks, id| clocks.set_wall_error(id, 0));
             Handle::current().resume(self.places[&node].handle.id());
+            let stand = &self.places[&node].stand;
+            stand.pace.set(Latency::default());
+            stand.set_space(Space::Free);
+            // Whose disk is still to fail begins anew, without that before it.
+            if stand.excused.load(Ordering::Relaxed) {
+                self.kill(node, Ends::Process);
+            }
             self.restart(node);
         }
+    }
+}
+
+impl<S: Subject> Stand<S> {
+    fn fail_a_sync(&self, nth: u64) {
+        self.excuse();
+        self.disk.fail(DiskFault::Sync, nth, io::ErrorKind::Other);
+    }
+
+    /// A life that has met with a full disk is excused, also when there is space again.
+    fn set_space(&self, space: Space) {
+        if self.full.swap(space == Space::Full, Ordering::Relaxed) || space == Space::Full {
+            self.excuse();
+        }
+        self.disk.set_space(space);
+    }
+}
+
+/// Syncs that last at least so long, or as usual.
+fn latency(sync_ms: u64) -> Latency {
+    match sync_ms {
+        0 => Latency::default(),
+        _ => Latency { base: Duration::from_millis(sync_ms), jitter: Duration::from_millis(sync_ms / 2) },
     }
 }
 

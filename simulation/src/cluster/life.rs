@@ -10,14 +10,16 @@ use lovebird_core::error::StartError;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime;
 use lovebird_core::service::Service;
-use lovebird_storage::log::{Drive, Prepare};
+use lovebird_storage::log::Prepare;
 use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, SnapshotDirectory, SnapshotOptions};
 use lovebird_transport::Host;
 use madsim::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::{Replica, Setting, Stand, address};
 use crate::chance::Chance;
 use crate::check::Invariant;
+use crate::pace::take_turns;
 use crate::story::Turn;
 use crate::watched::{self, Subject, Watched};
 
@@ -47,7 +49,6 @@ fn options(seed: u64, node: u64, life: u64) -> Options {
 pub(super) async fn live<S: Subject>(setting: Arc<Setting>, stand: Arc<Stand<S>>) {
     let id = stand.id;
     let life = stand.lives.fetch_add(1, Ordering::Relaxed) + 1;
-    stand.ended.store(false, Ordering::Relaxed);
     setting.checker.life(id, life, Turn::Starts, String::new);
     match open(&setting, &stand, life).await {
         Ok(replica) => {
@@ -89,10 +90,13 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
         cache_bytes: 16 << 10,
         missing: directory.missing_log(),
         prepare: Prepare::Reserve,
-        drive: Drive::InPlace,
         ..LogOptions::default()
     };
-    let log = Log::open(disk.clone(), &path.join("log"), &log_options).map_err(StartError::Storage)?;
+    let work = Arc::new(Notify::new());
+    let more = work.clone();
+    let opened = Log::open_in_turns(disk.clone(), &path.join("log"), &log_options, move || more.notify_one());
+    let (log, turns) = opened.map_err(StartError::Storage)?;
+    runtime::spawn(take_turns(turns, work, stand.pace.clone()));
     let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP, SnapshotOptions::default())
         .map_err(StartError::Storage)?;
     directory.count_start()?;

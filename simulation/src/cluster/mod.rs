@@ -6,22 +6,25 @@ mod life;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lovebird_core::client::Client;
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Node;
+use lovebird_core::runtime;
 use lovebird_core::transport::Role;
 use lovebird_storage::{Disk, MemoryDisk};
 use lovebird_transport::MemoryNetwork;
 use madsim::runtime::{Handle, NodeHandle};
+use tokio::sync::mpsc;
 
 use crate::check::Checker;
 use crate::links::Links;
 pub(crate) use crate::links::address;
 use crate::mount::Mount;
+use crate::pace::{Pace, SyncEvent};
 use crate::plan::{Plan, Who};
-use crate::story::Turn;
+use crate::story::{Turn, What};
 use crate::watched::Subject;
 
 /// What a node's files are seen through: the disk itself, or one that lies.
@@ -32,6 +35,8 @@ pub(crate) struct Cluster<S: Subject> {
     setting: Arc<Setting>,
     /// The addresses of everyone who is no node.
     outsiders: Vec<u64>,
+    /// Nodes whose machines have lost power in the middle of an operation of their disks.
+    struck: mpsc::UnboundedSender<u64>,
     places: BTreeMap<u64, Place<S>>,
 }
 
@@ -56,14 +61,25 @@ struct Stand<S: Subject> {
     disk: MemoryDisk,
     seen_through: Arc<dyn Disk>,
     lives: AtomicU64,
+    pace: Pace,
     /// Its disk was made to fail: in this life it may stop by itself.
     excused: AtomicBool,
+    /// Its disk has no space: no life may be expected to go on, or to begin.
+    full: AtomicBool,
     /// Its data was damaged, or is gone: it may stop by itself or refuse to start, for good.
     lost: AtomicBool,
     /// It has stopped by itself, or refused to start.
     ended: AtomicBool,
     mount: Mutex<Option<Mount>>,
     running: Mutex<Option<Replica<S>>>,
+}
+
+/// What ends a life.
+enum Ends<'a> {
+    /// What was written stays, unsynced what was unsynced.
+    Process,
+    /// Says which of the unsynced sectors are kept.
+    Machine(&'a mut dyn FnMut() -> bool),
 }
 
 /// A node that runs.
@@ -91,21 +107,24 @@ impl<S: Subject> Stand<S> {
 
     /// The disk for a life that begins.
     fn mount(&self) -> Arc<dyn Disk> {
-        let mount = Mount::new(self.seen_through.clone());
+        let mount = Mount::new(self.seen_through.clone(), self.pace.clone());
         *lock(&self.mount) = Some(mount.clone());
         Arc::new(mount)
     }
 
-    /// The disk after the life that had it. `keep` says which of the unsynced sectors are kept.
-    fn unmount(&self, keep: &mut dyn FnMut() -> bool) {
+    /// The life that has the disk can do nothing more to it.
+    fn revoke(&self) {
         if let Some(mount) = lock(&self.mount).take() {
             mount.revoke();
         }
-        self.disk.crash_keeping(keep);
+    }
+
+    fn excuse(&self) {
+        self.excused.store(true, Ordering::Relaxed);
     }
 
     fn may_stop(&self) -> bool {
-        self.excused.load(Ordering::Relaxed) || self.lost.load(Ordering::Relaxed)
+        [&self.excused, &self.full, &self.lost].iter().any(|reason| reason.load(Ordering::Relaxed))
     }
 }
 
@@ -114,9 +133,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Ends the processes of machines that have lost power.
+async fn reap<S: Subject>(cluster: Weak<Cluster<S>>, mut struck: mpsc::UnboundedReceiver<u64>) {
+    while let Some(id) = struck.recv().await {
+        let Some(cluster) = cluster.upgrade() else { return };
+        // The disk has lost what it was to lose.
+        cluster.kill(id, Ends::Process);
+    }
+}
+
 impl<S: Subject> Cluster<S> {
     /// The nodes of a plan, all started. Must be called in the run's main task.
-    pub(crate) fn start(plan: &Plan, disks: &DiskMaker, checker: Checker) -> Cluster<S> {
+    pub(crate) fn start(plan: &Plan, disks: &DiskMaker, checker: Checker) -> Arc<Cluster<S>> {
         let (seed, nodes) = (plan.seed, plan.nodes);
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
         let links = Links::new();
@@ -131,7 +159,9 @@ impl<S: Subject> Cluster<S> {
                     disk,
                     seen_through,
                     lives: AtomicU64::new(0),
+                    pace: Pace::default(),
                     excused: AtomicBool::new(false),
+                    full: AtomicBool::new(false),
                     lost: AtomicBool::new(false),
                     ended: AtomicBool::new(false),
                     mount: Mutex::default(),
@@ -146,7 +176,10 @@ impl<S: Subject> Cluster<S> {
                 (id, Place { handle, stand })
             })
             .collect();
-        Cluster { setting, outsiders: plan.outsiders(), places }
+        let (struck, striking) = mpsc::unbounded_channel();
+        let cluster = Arc::new(Cluster { setting, outsiders: plan.outsiders(), struck, places });
+        runtime::spawn(reap(Arc::downgrade(&cluster), striking));
+        cluster
     }
 
     /// A handle on the cluster, or on a part of it, as a client at `from` has it. Must be called in the client's own task.
@@ -195,22 +228,37 @@ impl<S: Subject> Cluster<S> {
         }
     }
 
-    /// The run is over. What the nodes hold is let go: they hold one another, so that nothing else would end them.
-    pub(crate) fn end(&self) {
-        for id in self.ids() {
-            self.kill(id, &mut || true);
+    /// Has every sync be told: by which node, and how long it takes.
+    pub(crate) fn observe_syncs(&self) {
+        for (id, place) in &self.places {
+            let (node, checker) = (*id, self.setting.checker.clone());
+            place.stand.pace.observe(Arc::new(move |sync: &SyncEvent| {
+                let lasts_nanos = sync.took.as_nanos() as u64;
+                checker.happens(|| What::Sync { node, lasts_nanos });
+            }));
         }
     }
 
-    /// Ends a node in this instant. `keep` says which of the unsynced sectors its disk keeps.
-    fn kill(&self, id: u64, keep: &mut dyn FnMut() -> bool) {
+    /// The run is over. What the nodes hold is let go: they hold one another, so that nothing else would end them.
+    pub(crate) fn end(&self) {
+        for id in self.ids() {
+            self.kill(id, Ends::Process);
+        }
+    }
+
+    /// Ends a node in this instant.
+    fn kill(&self, id: u64, ends: Ends<'_>) {
         let Some(place) = self.places.get(&id) else { return };
         if Handle::current().is_exit(place.handle.id()) {
             return;
         }
         self.setting.checker.life(id, place.stand.life(), Turn::Killed, String::new);
         // The disk first: what the node's tasks still hold must not write to it when they are dropped.
-        place.stand.unmount(keep);
+        place.stand.revoke();
+        match ends {
+            Ends::Process => place.stand.disk.kill(),
+            Ends::Machine(keep) => place.stand.disk.crash_keeping(keep),
+        }
         // One that stands still is let go first, so that its tasks end like all others.
         Handle::current().resume(place.handle.id());
         Handle::current().kill(place.handle.id());
@@ -224,9 +272,12 @@ impl<S: Subject> Cluster<S> {
         let Some(place) = self.places.get(&id) else { return };
         if place.stand.ended.load(Ordering::Relaxed) {
             // What a sync had failed to make durable is gone with the process.
-            self.kill(id, &mut || false);
+            self.kill(id, Ends::Machine(&mut || false));
         }
         if Handle::current().is_exit(place.handle.id()) {
+            // What a disk was told to do wrong, it was told for the life that has ended.
+            place.stand.ended.store(false, Ordering::Relaxed);
+            place.stand.excused.store(false, Ordering::Relaxed);
             Handle::current().restart(place.handle.id());
         }
     }

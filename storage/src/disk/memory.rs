@@ -1,15 +1,29 @@
 //! The in-memory twin of the disk: it records what is asked of it, fails when told to, and forgets in a crash what was
 //! not synced.
+//!
+//! It draws nothing by itself: what survives, fails or is damaged is said, or chosen, by whoever asks for it.
 
+mod names;
 mod sectors;
+mod fault;
+mod damage;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Disk, DiskFile, DiskLock};
+use fault::Plan;
+use names::{NameChange, Names};
 use sectors::File;
+
+pub use damage::Lost;
+pub use fault::{Fault, Space};
 
 /// One call, as it reached the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,95 +53,28 @@ pub enum Call {
     Note(String),
 }
 
-/// The kinds of calls that can be made to fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Any call that changes something: the n-th of all kinds.
-    Any,
-    /// [`DiskFile::write_at`].
-    Write,
-    /// [`DiskFile::write_at`], of which the first half is carried out, to the byte.
-    ShortWrite,
-    /// [`DiskFile::sync_data`]. Later syncs take what was to be synced for clean, though it may not have reached the disk.
-    Sync,
-    /// [`Disk::rename`].
-    Rename,
-    /// [`Disk::create`].
-    Create,
-    /// [`Disk::sync_dir`].
-    SyncDir,
-    /// [`Disk::remove`] and [`Disk::remove_dir`].
-    Remove,
-    /// [`DiskFile::set_len`] and [`DiskFile::allocate`].
-    SetLen,
-}
-
 /// A disk in memory. Clones are the same disk.
 ///
 /// What uses the disk and is to die in a crash of its machine, as an engine does, is given [`MemoryDisk::mount`]; the one
 /// who makes it crash keeps the disk itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct MemoryDisk {
     shared: Arc<Mutex<State>>,
     /// The generation that this handle dies with; none for the one who stands outside of the machine.
     mounted: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     files: BTreeMap<u64, File>,
     next_file: u64,
-    names: BTreeMap<PathBuf, u64>,
-    /// Names as they are after a crash, and by directory what has happened since, in order.
-    durable_names: BTreeMap<PathBuf, u64>,
-    pending_names: Vec<NameChange>,
-    dirs: BTreeSet<PathBuf>,
+    names: Names,
     locks: BTreeSet<PathBuf>,
-    /// Handles of an earlier generation were open when the machine crashed.
+    /// How many lives have ended: handles of an earlier one are dead.
     generation: u64,
     calls: Option<Vec<Call>>,
-    faults: Vec<(Fault, u64, io::ErrorKind)>,
-    while_reading: WhileReading,
-}
-
-/// What is to be done in the middle of the next read.
-#[derive(Default)]
-struct WhileReading(Option<Box<dyn FnOnce() + Send>>);
-
-impl std::fmt::Debug for WhileReading {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("WhileReading").field(&self.0.is_some()).finish()
-    }
-}
-
-#[derive(Clone, Debug)]
-enum NameChange {
-    Link(PathBuf, u64),
-    Unlink(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
-impl NameChange {
-    fn dir(&self) -> &Path {
-        let (NameChange::Link(path, _) | NameChange::Unlink(path) | NameChange::Rename(path, _)) = self;
-        path.parent().unwrap_or(Path::new(""))
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            NameChange::Link(path, file) => {
-                names.insert(path.clone(), *file);
-            }
-            NameChange::Unlink(path) => {
-                names.remove(path);
-            }
-            NameChange::Rename(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
-                }
-            }
-        }
-    }
+    plan: Plan,
+    space: Space,
 }
 
 impl State {
@@ -137,29 +84,42 @@ impl State {
         }
     }
 
-    /// Counts a call down and fails it if its turn has come.
-    fn fault(&mut self, kind: Fault) -> io::Result<()> {
-        for at in 0..self.faults.len() {
-            // A write is asked about twice, as one that is cut short and as one that fails, and counts once.
-            let any = self.faults[at].0 == Fault::Any && kind != Fault::ShortWrite;
-            if any || self.faults[at].0 == kind {
-                self.faults[at].1 -= 1;
-                if self.faults[at].1 == 0 {
-                    let (_, _, error) = self.faults.remove(at);
-                    return Err(io::Error::new(error, format!("{kind:?} was told to fail")));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn change_name(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.pending_names.push(change);
+    fn file(&mut self, number: u64) -> &mut File {
+        self.files.get_mut(&number).expect("files live as long as their generation")
     }
 
     fn handle(&self, disk: &MemoryDisk, path: &Path, file: u64) -> Arc<dyn DiskFile> {
         Arc::new(MemoryFile { disk: disk.clone(), path: path.into(), file, generation: self.generation })
+    }
+
+    /// For what takes more space than there was.
+    fn has_space(&self, path: &Path) -> io::Result<()> {
+        match self.space {
+            Space::Free => Ok(()),
+            Space::Full => Err(error_at(path, io::ErrorKind::StorageFull)),
+        }
+    }
+
+    fn crash(&mut self, keep: &mut dyn FnMut() -> bool) {
+        self.names.crash(keep);
+        let named: BTreeSet<u64> = self.names.iter().map(|(_, file)| file).collect();
+        self.files.retain(|number, _| named.contains(number));
+        for file in self.files.values_mut() {
+            file.crash(keep);
+        }
+        self.end_life();
+    }
+
+    fn end_life(&mut self) {
+        self.locks.clear();
+        self.plan.forget();
+        self.generation += 1;
+    }
+}
+
+impl fmt::Debug for MemoryDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryDisk").field("mounted", &self.mounted).finish_non_exhaustive()
     }
 }
 
@@ -173,17 +133,17 @@ impl MemoryDisk {
         crate::sync::lock(&self.shared)
     }
 
-    /// The disk as the machine has it that runs now: after the next crash nothing works through it any more.
+    /// The disk as the machine has it that runs now: after the next crash or kill nothing works through it any more.
     pub fn mount(&self) -> MemoryDisk {
         let generation = self.state().generation;
         MemoryDisk { shared: self.shared.clone(), mounted: Some(generation) }
     }
 
-    /// For the calls of a machine, which a crash has ended.
+    /// For the calls of a life, which a crash or a kill has ended.
     fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.state();
         if self.mounted.is_some_and(|generation| generation != state.generation) {
-            return Err(io::Error::other("the machine has crashed"));
+            return Err(io::Error::other(DEAD));
         }
         Ok(state)
     }
@@ -203,25 +163,6 @@ impl MemoryDisk {
         self.state().note(Call::Note(text.into()));
     }
 
-    /// Makes the `nth` call of this kind from now fail once with `error`; 1 is the next one.
-    ///
-    /// # Panics
-    /// If `nth` is 0.
-    pub fn fail(&self, kind: Fault, nth: u64, error: io::ErrorKind) {
-        assert!(nth > 0, "the next call is number 1");
-        self.state().faults.push((kind, nth, error));
-    }
-
-    /// Calls `act` once, in the middle of the next read: when the bytes were read, and before they are given.
-    pub fn while_reading(&self, act: impl FnOnce() + Send + 'static) {
-        self.state().while_reading = WhileReading(Some(Box::new(act)));
-    }
-
-    /// How many of the failures that were asked for have not happened yet. A crash forgets them.
-    pub fn pending_failures(&self) -> usize {
-        self.state().faults.len()
-    }
-
     /// The machine loses power: nothing that was not synced survives, and all open handles are dead.
     pub fn crash(&self) {
         self.crash_keeping(&mut || false);
@@ -230,24 +171,33 @@ impl MemoryDisk {
     /// As [`MemoryDisk::crash`], but `keep` is asked for every unsynced sector, length and change of a name whether it
     /// reached the disk. Names of one directory are kept as a prefix, as journalling file systems do.
     pub fn crash_keeping(&self, keep: &mut dyn FnMut() -> bool) {
-        let mut state = self.state();
-        let mut lost = BTreeSet::new();
-        for change in std::mem::take(&mut state.pending_names) {
-            if !lost.contains(change.dir()) && keep() {
-                change.apply(&mut state.durable_names);
-            } else {
-                lost.insert(change.dir().to_owned());
+        self.state().crash(keep);
+    }
+
+    /// The process that uses the disk is killed, and the machine goes on: open handles are dead and locks are free, but what was
+    /// written is as it was, unsynced what was unsynced. A later crash may still take it.
+    pub fn kill(&self) {
+        self.state().end_life();
+    }
+
+    /// A call that changes something. If power is lost in the middle of it, `act` does what then counts as not synced.
+    fn change<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        (kind, path): (Fault, &Path),
+        act: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match state.plan.power_loss() {
+            None => {
+                state.plan.fault(kind, path)?;
+                act(&mut state)
+            }
+            Some(loss) => {
+                // Whether it would have succeeded is nothing that anybody hears.
+                let _ = act(&mut state);
+                Err(loss.strike(state))
             }
         }
-        state.names = state.durable_names.clone();
-        let named: BTreeSet<u64> = state.names.values().copied().collect();
-        state.files.retain(|number, _| named.contains(number));
-        for file in state.files.values_mut() {
-            file.crash(keep);
-        }
-        state.locks.clear();
-        state.faults.clear();
-        state.generation += 1;
     }
 }
 
@@ -255,95 +205,90 @@ impl Disk for MemoryDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.alive()?;
         state.note(Call::Create(path.into()));
-        state.fault(Fault::Create)?;
-        if state.names.contains_key(path) {
-            return Err(error_at(path, io::ErrorKind::AlreadyExists));
-        }
-        if !path.parent().is_none_or(|dir| state.dirs.contains(dir)) {
-            return Err(error_at(path, io::ErrorKind::NotFound));
-        }
-        let file = state.next_file;
-        state.next_file += 1;
-        state.files.insert(file, File::default());
-        state.change_name(NameChange::Link(path.into(), file));
-        Ok(state.handle(self, path, file))
+        self.change(state, (Fault::Create, path), |state| {
+            if state.names.get(path).is_some() {
+                return Err(error_at(path, io::ErrorKind::AlreadyExists));
+            }
+            if !path.parent().is_none_or(|dir| state.names.is_dir(dir)) {
+                return Err(error_at(path, io::ErrorKind::NotFound));
+            }
+            state.has_space(path)?;
+            let file = state.next_file;
+            state.next_file += 1;
+            state.files.insert(file, File::default());
+            state.names.change(NameChange::Link(path.into(), file));
+            Ok(state.handle(self, path, file))
+        })
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let state = self.alive()?;
-        let file = *state.names.get(path).ok_or_else(|| error_at(path, io::ErrorKind::NotFound))?;
+        let file = state.names.get(path).ok_or_else(|| error_at(path, io::ErrorKind::NotFound))?;
         Ok(state.handle(self, path, file))
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let state = self.alive()?;
-        Ok(state.names.contains_key(path) || state.dirs.contains(path))
+        Ok(state.names.get(path).is_some() || state.names.is_dir(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
         let state = self.alive()?;
-        if !state.dirs.contains(dir) {
+        if !state.names.is_dir(dir) {
             return Err(error_at(dir, io::ErrorKind::NotFound));
         }
-        let inside = state.names.keys().chain(&state.dirs).filter(|path| path.parent() == Some(dir));
-        let mut names: Vec<String> = inside
-            .filter_map(|path| path.file_name())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        Ok(names)
+        Ok(state.names.list(dir))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.alive()?;
         state.note(Call::Rename(from.into(), to.into()));
-        state.fault(Fault::Rename)?;
-        if !state.names.contains_key(from) {
-            return Err(error_at(from, io::ErrorKind::NotFound));
-        }
-        state.change_name(NameChange::Rename(from.into(), to.into()));
-        Ok(())
+        self.change(state, (Fault::Rename, from), |state| {
+            if state.names.get(from).is_none() {
+                return Err(error_at(from, io::ErrorKind::NotFound));
+            }
+            state.names.change(NameChange::Rename(from.into(), to.into()));
+            Ok(())
+        })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.alive()?;
         state.note(Call::Remove(path.into()));
-        state.fault(Fault::Remove)?;
-        if !state.names.contains_key(path) {
-            return Err(error_at(path, io::ErrorKind::NotFound));
-        }
-        state.change_name(NameChange::Unlink(path.into()));
-        Ok(())
+        self.change(state, (Fault::Remove, path), |state| {
+            if state.names.get(path).is_none() {
+                return Err(error_at(path, io::ErrorKind::NotFound));
+            }
+            state.names.change(NameChange::Unlink(path.into()));
+            Ok(())
+        })
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = self.alive()?;
-        state.fault(Fault::Remove)?;
-        let inside: Vec<PathBuf> = state.names.keys().filter(|path| path.starts_with(dir)).cloned().collect();
-        for path in inside {
-            state.change_name(NameChange::Unlink(path));
-        }
-        state.dirs.retain(|path| !path.starts_with(dir));
-        Ok(())
+        let state = self.alive()?;
+        self.change(state, (Fault::Remove, dir), |state| {
+            state.names.remove_dir(dir);
+            Ok(())
+        })
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.alive()?;
-        state.dirs.extend(dir.ancestors().map(Path::to_owned));
+        if !state.names.is_dir(dir) {
+            state.has_space(dir)?;
+            state.names.create_dir(dir);
+        }
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.alive()?;
         state.note(Call::SyncDir(dir.into()));
-        state.fault(Fault::SyncDir)?;
-        let (ours, others) =
-            std::mem::take(&mut state.pending_names).into_iter().partition(|change| change.dir() == dir);
-        state.pending_names = others;
-        let ours: Vec<NameChange> = ours;
-        for change in ours {
-            change.apply(&mut state.durable_names);
+        if let Some(loss) = state.plan.power_loss() {
+            return Err(loss.strike(state));
         }
+        state.plan.fault(Fault::SyncDir, dir)?;
+        state.names.sync(dir);
         Ok(())
     }
 
@@ -384,36 +329,44 @@ struct MemoryFile {
 }
 
 impl MemoryFile {
-    fn with<T>(&self, act: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
-        let mut state = self.disk.state();
+    fn alive(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.state();
         if state.generation != self.generation {
-            return Err(io::Error::other(format!("{}: the machine has crashed", self.path.display())));
+            return Err(io::Error::other(format!("{}: {DEAD}", self.path.display())));
         }
-        act(&mut state)
-    }
-
-    fn file<'a>(&self, state: &'a mut State) -> &'a mut File {
-        state.files.get_mut(&self.file).expect("files live as long as their generation")
+        Ok(state)
     }
 }
 
 impl DiskFile for MemoryFile {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.with(|state| {
-            state.note(Call::Write { path: self.path.clone(), offset, bytes: bytes.len() });
-            if let Err(e) = state.fault(Fault::ShortWrite) {
-                self.file(state).write(offset, &bytes[..bytes.len() / 2]);
-                return Err(e);
-            }
-            state.fault(Fault::Write)?;
-            self.file(state).write(offset, bytes);
-            Ok(())
-        })
+        let mut state = self.alive()?;
+        state.note(Call::Write { path: self.path.clone(), offset, bytes: bytes.len() });
+        if let Some(mut loss) = state.plan.power_loss() {
+            state.file(self.file).write_some(offset, bytes, &mut *loss.keep);
+            return Err(loss.strike(state));
+        }
+        if let Err(e) = state.plan.fault(Fault::ShortWrite, &self.path) {
+            state.file(self.file).write(offset, &bytes[..bytes.len() / 2]);
+            return Err(e);
+        }
+        state.plan.fault(Fault::Write, &self.path)?;
+        let space = state.has_space(&self.path);
+        let file = state.file(self.file);
+        let fits = file.len().saturating_sub(offset).min(bytes.len() as u64) as usize;
+        if fits < bytes.len() && space.is_err() {
+            file.write(offset, &bytes[..fits]);
+            return space;
+        }
+        file.write(offset, bytes);
+        Ok(())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let (read, act) =
-            self.with(|state| Ok((self.file(state).read(offset, buffer), state.while_reading.0.take())))?;
+        let mut state = self.alive()?;
+        let read = state.file(self.file).read(offset, buffer);
+        let act = state.plan.while_reading.take();
+        drop(state);
         if let Some(act) = act {
             act();
         }
@@ -421,23 +374,28 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.with(|state| {
-            state.note(Call::Sync(self.path.clone()));
-            if let Err(e) = state.fault(Fault::Sync) {
-                // As Linux does: the pages count as clean from now on, whether they reached the disk or not.
-                self.file(state).fail_sync();
-                return Err(e);
-            }
-            self.file(state).sync();
-            Ok(())
-        })
+        let mut state = self.alive()?;
+        state.note(Call::Sync(self.path.clone()));
+        if let Some(loss) = state.plan.power_loss() {
+            return Err(loss.strike(state));
+        }
+        if let Err(e) = state.plan.fault(Fault::Sync, &self.path) {
+            // As Linux does: the pages count as clean from now on, whether they reached the disk or not.
+            state.file(self.file).fail_sync();
+            return Err(e);
+        }
+        state.file(self.file).sync();
+        Ok(())
     }
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
-        self.with(|state| {
-            state.note(Call::SetLen(self.path.clone(), bytes));
-            state.fault(Fault::SetLen)?;
-            self.file(state).set_len(bytes);
+        let mut state = self.alive()?;
+        state.note(Call::SetLen(self.path.clone(), bytes));
+        self.disk.change(state, (Fault::SetLen, &self.path), |state| {
+            if bytes > state.file(self.file).len() {
+                state.has_space(&self.path)?;
+            }
+            state.file(self.file).set_len(bytes);
             Ok(())
         })
     }
@@ -447,9 +405,11 @@ impl DiskFile for MemoryFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.with(|state| Ok(self.file(state).len()))
+        Ok(self.alive()?.file(self.file).len())
     }
 }
+
+const DEAD: &str = "the machine has lost power, or the process that asks was killed";
 
 fn error_at(path: &Path, kind: io::ErrorKind) -> io::Error {
     io::Error::new(kind, format!("{}: {kind}", path.display()))

@@ -25,7 +25,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use memory::{Call, Fault, MemoryDisk};
+pub use memory::{Call, Fault, Lost, MemoryDisk, Space};
 pub use read_only::ReadOnlyDisk;
 pub use real::RealDisk;
 

@@ -1,5 +1,6 @@
-//! Who calls the writer. In production a thread of its own; under simulation, where threads do not exist, and in tests
-//! that want every step in its place, whoever queues something. This is the one file of the log that starts threads.
+//! Who calls the writer. In production a thread of its own; in tests that want every step in its place, whoever queues
+//! something; under simulation, where threads do not exist, a task that lets time pass between the halves of a turn. This is
+//! the one file of the log that starts threads.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -8,6 +9,7 @@ use super::Drive;
 #[cfg(not(madsim))]
 use super::queue::Demand;
 use super::queue::Shared;
+use super::turns::{Turning, Turns};
 use super::writer::Writer;
 #[cfg(not(madsim))]
 use crate::sync::lock;
@@ -18,7 +20,11 @@ pub(super) enum Driver {
     Thread(Mutex<Option<std::thread::JoinHandle<()>>>),
     /// Boxed: it is far larger than a handle of a thread.
     InPlace(Box<Mutex<Writer>>),
+    /// Whoever holds the log's [`Turns`]; `wake` tells them that there is something to do.
+    Turns { turning: Arc<Mutex<Turning>>, wake: Wake },
 }
+
+pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 impl Driver {
     #[cfg_attr(madsim, expect(unused_variables, reason = "only a thread has to be given the queue"))]
@@ -34,6 +40,12 @@ impl Driver {
         }
     }
 
+    pub(super) fn in_turns(shared: &Arc<Shared>, writer: Writer, wake: Wake) -> (Driver, Turns) {
+        let turning = Arc::new(Mutex::new(Turning::new(writer)));
+        let turns = Turns { shared: shared.clone(), turning: turning.clone() };
+        (Driver::Turns { turning, wake }, turns)
+    }
+
     /// Something was queued.
     pub(super) fn wake(&self, shared: &Shared) {
         match self {
@@ -46,6 +58,11 @@ impl Driver {
                 while shared.has_work() {
                     let Ok(mut writer) = writer.try_lock() else { break };
                     while writer.step(shared) {}
+                }
+            }
+            Driver::Turns { wake, .. } => {
+                if shared.has_work() {
+                    wake();
                 }
             }
         }
@@ -69,6 +86,13 @@ impl Driver {
                 if let Ok(mut writer) = writer.try_lock() {
                     writer.finish(shared);
                 }
+            }
+            Driver::Turns { turning, wake } => {
+                // Whoever is in the middle of a half, as a completion is that drops the last handle, comes here by the wake.
+                if let Ok(mut turning) = turning.try_lock() {
+                    turning.finish(shared);
+                }
+                wake();
             }
         }
     }

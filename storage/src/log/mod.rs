@@ -50,6 +50,7 @@ mod spare;
 mod segment;
 mod footer;
 mod writer;
+mod turns;
 
 // Where on disk an entry is, and how it is read again.
 mod trail;
@@ -84,14 +85,15 @@ use queue::Shared;
 use store::GroupLog;
 
 pub use error::{Affected, OpenError};
+pub use turns::{Turn, Turns};
 
-/// Who writes.
+/// Who writes. A simulator does it itself: [`Log::open_in_turns`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Drive {
     /// A thread of its own. Under `--cfg madsim` the same as [`Drive::InPlace`].
     Thread,
-    /// The caller of each method, before it returns. It then waits for the disk, so this is for simulation and tests.
+    /// The caller of each method, before it returns. It then waits for the disk, so this is for tests.
     InPlace,
 }
 
@@ -184,6 +186,46 @@ impl Log {
         let shared = Arc::new(Shared::new(opened.groups));
         let driver = Driver::start(&shared, opened.writer, options.drive)?;
         Ok(Log(Arc::new(Inner { shared, driver, cache_bytes: options.cache_bytes })))
+    }
+
+    /// As [`Log::open`], but it writes when the caller says so, and there is a moment between a write and its sync: what a
+    /// simulator needs in which a disk takes its time. Takes the place of [`Options::drive`].
+    ///
+    /// `wake` is called whenever there may be something to do, and once more when the log is closed. It is called in the middle
+    /// of what others do, and so must not take a turn itself, but have it taken. What is queued when the log is closed is
+    /// written in place, as ever.
+    ///
+    /// ```
+    /// # use std::{path::Path, sync::Arc};
+    /// # use lovebird_core::log_store::Vote;
+    /// # use lovebird_core::identity::RaftId;
+    /// # use lovebird_storage::{Log, LogOptions, MemoryDisk, log::Turn};
+    /// # fn main() -> std::io::Result<()> {
+    /// let disk = Arc::new(MemoryDisk::new());
+    /// let (log, turns) = Log::open_in_turns(disk, Path::new("/log"), &LogOptions::default(), || ())?;
+    /// # let vote = Vote { term: 1, node: RaftId::new(1, 1), committed: false };
+    /// log.group(0).save_vote(vote, Box::new(|result| assert!(result.is_ok())))?;
+    /// while turns.write() == Turn::Sync {
+    ///     // Here time passes, and what is queued makes the next frame.
+    ///     turns.sync();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub fn open_in_turns(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: &Options,
+        wake: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<(Log, Turns)> {
+        let options = Options { drive: Drive::InPlace, ..options.clone() };
+        let opened = open::open(disk, dir, &options)?;
+        let shared = Arc::new(Shared::new(opened.groups));
+        let (driver, turns) = Driver::in_turns(&shared, opened.writer, Box::new(wake));
+        Ok((Log(Arc::new(Inner { shared, driver, cache_bytes: options.cache_bytes })), turns))
     }
 
     /// One group's view. A group begins to exist with its first write.

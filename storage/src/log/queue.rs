@@ -140,6 +140,11 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// Whether nothing more will be queued.
+    pub(super) fn is_closing(&self) -> bool {
+        lock(&self.queue).closing
+    }
+
     /// Why the log is poisoned, if it is.
     pub(super) fn failure(&self) -> Option<String> {
         lock(&self.queue).failure.clone()

@@ -1,6 +1,7 @@
 //! The writer: takes what is queued, makes one frame of it, writes, syncs, and tells those who wait.
 //!
-//! [`Writer::step`] does this once and returns; who calls it, and on which thread, is the driver's business.
+//! [`Writer::step`] does this once and returns; who calls it, and on which thread, is the driver's business. So is whether
+//! time passes between its two halves.
 
 use std::collections::VecDeque;
 use std::io;
@@ -50,6 +51,14 @@ pub(super) struct Writer {
     /// The frame that is being made, and where in it each operation begins.
     frame: BytesMut,
     operations_at: Vec<usize>,
+}
+
+/// A frame that the disk has, and that may not be durable yet.
+pub(super) struct Written {
+    /// What is in it.
+    batch: Vec<Pending>,
+    /// Whether it must be durable before anything else happens.
+    pub(super) to_sync: bool,
 }
 
 /// A full segment, the footer that it gets, and where.
@@ -104,18 +113,38 @@ impl Writer {
         Ok(writer)
     }
 
-    /// Writes one frame of what is queued, if anything is. Says whether there was.
+    /// Writes one frame of what is queued, if anything is, syncs it and tells those who wait. Says whether there was any.
     pub(super) fn step(&mut self, shared: &Shared) -> bool {
+        let written = self.begin(shared);
+        written.map(|written| self.complete(shared, written)).is_some()
+    }
+
+    /// The first half of a step: hands the disk one frame of what is queued. None if nothing is, or if that failed.
+    pub(super) fn begin(&mut self, shared: &Shared) -> Option<Written> {
         let batch = shared.take();
         if batch.is_empty() {
             if let Err(e) = self.mark(shared) {
                 shared.poison(&e.to_string(), Vec::new());
             }
-            return false;
+            return None;
         }
-        if let Err(e) = self.commit(shared, &batch) {
+        if let Err(e) = self.write(shared, &batch) {
             shared.poison(&e.to_string(), batch);
-            return true;
+            return None;
+        }
+        // Commit points, purges and truncations need no sync of their own: nobody waits for them, and whatever is synced
+        // later is behind them in the stream. Only before segments are removed must the purge be durable.
+        let awaited =
+            batch.iter().any(|pending| pending.done.is_some() && !is_told_early(&pending.operation));
+        let frees = purges(&batch) && self.removable(shared) > 0 && !planted::is(Bug::RemoveSegmentsEarly);
+        let to_sync = awaited || frees;
+        Some(Written { batch, to_sync })
+    }
+
+    /// The second half: makes the frame durable, if that is called for, and tells those who wait.
+    pub(super) fn complete(&mut self, shared: &Shared, Written { batch, to_sync }: Written) {
+        if to_sync && let Err(e) = self.sync() {
+            return shared.poison(&e.to_string(), batch);
         }
         for done in batch.into_iter().filter_map(|pending| pending.done) {
             done(Ok(()));
@@ -123,7 +152,6 @@ impl Writer {
         if let Err(e) = self.tidy(shared) {
             shared.poison(&e.to_string(), Vec::new());
         }
-        true
     }
 
     /// Writes what rides along with others and syncs it. Called once, when nothing more is queued.
@@ -163,19 +191,6 @@ impl Writer {
         self.mark(shared)?;
         let segment = self.segments.back().expect("a log has a segment from the start");
         segment.file.sync_data().map_err(|e| failed("synced", segment, e))
-    }
-
-    fn commit(&mut self, shared: &Shared, batch: &[Pending]) -> io::Result<()> {
-        self.write(shared, batch)?;
-        // Commit points, purges and truncations need no sync of their own: nobody waits for them, and whatever is synced
-        // later is behind them in the stream. Only before segments are removed must the purge be durable.
-        let awaited =
-            batch.iter().any(|pending| pending.done.is_some() && !is_told_early(&pending.operation));
-        if awaited || (purges(batch) && self.removable(shared) > 0 && !planted::is(Bug::RemoveSegmentsEarly))
-        {
-            self.sync()?;
-        }
-        Ok(())
     }
 
     /// What may be done when those who wait have been told.

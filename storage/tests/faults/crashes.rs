@@ -21,8 +21,18 @@ struct Story {
 }
 
 impl Story {
+    /// What the log holds now. The disk may be dead by then, so what the log has not in memory is taken from the last version.
     fn note(&mut self, log: &dyn LogStore) {
-        self.versions.push(version(log));
+        let state = log.state();
+        let first = state.purged.map_or(0, |purged| purged.number + 1);
+        let behind = state.last.map_or(0, |last| last.number + 1);
+        let tail = |number| log.read_cached(number..behind, usize::MAX);
+        let cached = (first..behind).find_map(|number| Some((number, tail(number)?)));
+        let (cached_from, cached) = cached.unwrap_or((behind, Vec::new()));
+        let before = self.versions.last().map_or(&[][..], |(_, entries)| entries);
+        let kept = before.iter().filter(|entry| (first..cached_from).contains(&entry.header.number));
+        let entries = kept.cloned().chain(cached).collect();
+        self.versions.push((state.purged, entries));
     }
 
     /// For the write that makes the next version.
@@ -56,39 +66,84 @@ fn version(log: &dyn LogStore) -> Version {
     (log.state().purged, log.read(0..u64::MAX, usize::MAX).unwrap())
 }
 
-/// Lets the `n`-th call to the disk fail, for every `n` there is, and then takes the power away. Says how many calls there are.
+/// When the power goes, as seen from the call to the disk that is the last one of a life.
+#[derive(Clone, Copy, Debug)]
+enum Outage {
+    /// Before it does anything.
+    Before,
+    /// In the middle of it.
+    Within,
+    /// When the process has been killed before it, and another one has opened what that left, synced or not.
+    AfterAKill,
+}
+
+/// Ends a life at the `n`-th call to the disk, for every `n` there is. Says how many calls there are.
 fn at_every_call(prepare: impl Fn(&MemoryDisk, &mut Story), act: impl Fn(&MemoryDisk, &mut Story)) -> u64 {
     for nth in 1.. {
         let mut reached = false;
-        for survives in 0..4u64 {
-            let disk = MemoryDisk::new();
-            let mut story = Story::default();
-            prepare(&disk, &mut story);
-            disk.fail(Fault::Any, nth, std::io::ErrorKind::Other);
-            act(&disk, &mut story);
-            reached = disk.pending_failures() == 0;
-            let mut chance = survives * 7919 + nth;
-            disk.crash_keeping(&mut || match survives {
-                0 => false,
-                1 => true,
-                _ => {
-                    // xorshift64, by Marsaglia; never 0.
-                    chance = (chance | 1) ^ (chance << 13);
-                    chance ^= chance >> 7;
-                    chance ^= chance << 17;
-                    chance.is_multiple_of(2)
-                }
-            });
-            let found = version(&*open(&disk).group(0));
-            story.check(&found);
-            disk.crash();
-            assert_eq!(version(&*open(&disk).group(0)), found, "what was found once is found again");
+        for outage in [Outage::Before, Outage::Within, Outage::AfterAKill] {
+            for survives in 0..4 {
+                let disk = MemoryDisk::new();
+                let mut story = Story::default();
+                prepare(&disk, &mut story);
+                reached = end_at(&disk, nth, outage, survivors(survives, nth), || act(&disk, &mut story));
+                // Held until the power goes again: a log that is closed syncs what opening may have forgotten.
+                let log = open(&disk);
+                let found = version(&*log.group(0));
+                story.check(&found);
+                disk.crash();
+                drop(log);
+                let again = version(&*open(&disk).group(0));
+                assert_eq!(again, found, "what was found once is found again, {outage:?} call {nth}");
+            }
         }
         if !reached {
             return nth - 1;
         }
     }
     unreachable!("the loop ends where the calls do")
+}
+
+/// Ends what `act` does at the `n`-th call to the disk. Says whether there was one.
+fn end_at(
+    disk: &MemoryDisk,
+    nth: u64,
+    outage: Outage,
+    mut keep: impl FnMut() -> bool + Send + 'static,
+    act: impl FnOnce(),
+) -> bool {
+    if let Outage::Within = outage {
+        let struck = Arc::new(Mutex::new(false));
+        let told = struck.clone();
+        disk.crash_at(nth, keep, move || *told.lock().unwrap() = true);
+        act();
+        disk.crash();
+        return *struck.lock().unwrap();
+    }
+    disk.fail(Fault::Any, nth, std::io::ErrorKind::Other);
+    act();
+    let reached = disk.pending_failures() == 0;
+    match outage {
+        Outage::AfterAKill => disk.kill(),
+        _ => disk.crash_keeping(&mut keep),
+    }
+    reached
+}
+
+/// Which of what was not synced is kept: none, all, or some.
+fn survivors(survives: u64, nth: u64) -> impl FnMut() -> bool + Send + 'static {
+    let mut chance = survives * 7919 + nth;
+    move || match survives {
+        0 => false,
+        1 => true,
+        _ => {
+            // xorshift64, by Marsaglia; never 0.
+            chance = (chance | 1) ^ (chance << 13);
+            chance ^= chance >> 7;
+            chance ^= chance << 17;
+            chance.is_multiple_of(2)
+        }
+    }
 }
 
 fn nothing(_: &MemoryDisk, story: &mut Story) {

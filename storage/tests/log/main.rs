@@ -9,4 +9,5 @@ mod opening;
 mod reading;
 mod support;
 mod together;
+mod turns;
 mod writing;

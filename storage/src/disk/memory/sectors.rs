@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::disk::SECTOR_BYTES;
 
-type Sector = [u8; SECTOR_BYTES];
+pub(super) type Sector = [u8; SECTOR_BYTES];
 
 /// Sectors that were never written are absent and read as zeros, so that preallocation costs nothing.
 #[derive(Clone, Debug, Default)]
@@ -20,19 +20,28 @@ pub(super) struct File {
 
 impl File {
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) {
+        self.write_some(offset, bytes, &mut || true);
+    }
+
+    /// Writes those sectors for which `keep` says yes. The file then ends with the last of them, if that is behind its end.
+    pub(super) fn write_some(&mut self, offset: u64, bytes: &[u8], keep: &mut dyn FnMut() -> bool) {
         let mut done = 0;
         while done < bytes.len() {
             let at = offset + done as u64;
             let number = at / SECTOR_BYTES as u64;
             let within = (at % SECTOR_BYTES as u64) as usize;
             let part = (SECTOR_BYTES - within).min(bytes.len() - done);
+            if !keep() {
+                done += part;
+                continue;
+            }
             let sector = self.sectors.entry(number).or_insert([0; SECTOR_BYTES]);
             sector[within..within + part].copy_from_slice(&bytes[done..done + part]);
             self.dirty.insert(number);
             self.unknown.remove(&number);
             done += part;
+            self.bytes = self.bytes.max(offset + done as u64);
         }
-        self.bytes = self.bytes.max(offset + bytes.len() as u64);
     }
 
     pub(super) fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
@@ -82,6 +91,24 @@ impl File {
 
     pub(super) fn len(&self) -> u64 {
         self.bytes
+    }
+
+    /// The sectors that were written, are durable, and read as they are on the disk; and whether each is nothing but zeros.
+    pub(super) fn settled(&self) -> impl Iterator<Item = (u64, bool)> {
+        let clean = |number: &u64| !self.dirty.contains(number) && !self.unknown.contains(number);
+        let inside = |number: u64| number * (SECTOR_BYTES as u64) < self.bytes.min(self.durable_bytes);
+        let durable = self.durable_sectors.iter().map(|(number, sector)| (*number, sector));
+        durable
+            .filter(move |(number, _)| clean(number) && inside(*number))
+            .map(|(number, sector)| (number, sector.iter().all(|byte| *byte == 0)))
+    }
+
+    /// Changes a settled sector on the disk, and so for whoever reads it.
+    pub(super) fn damage(&mut self, number: u64, act: impl FnOnce(&mut Sector)) {
+        if let Some(sector) = self.durable_sectors.get_mut(&number) {
+            act(sector);
+            self.sectors.insert(number, *sector);
+        }
     }
 
     /// `keep` is asked for each sector of which nobody knows whether it reached the disk, and for the length.
