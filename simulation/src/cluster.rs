@@ -12,17 +12,19 @@ use lovebird_core::error::StartError;
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime::{self, Clocks};
-use lovebird_storage::log::{Drive, Prepare};
+use lovebird_storage::log::Prepare;
 use lovebird_storage::{
     DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, SnapshotDirectory, SnapshotOptions,
 };
 use lovebird_transport::MemoryNetwork;
 use madsim::runtime::{Handle, NodeHandle};
+use tokio::sync::Notify;
 
 use crate::chance::Chance;
 use crate::check::Checker;
 use crate::counter::{self, Counter, Subject};
 use crate::mount::Mount;
+use crate::pace::{Pace, take_turns};
 use crate::port::Port;
 use crate::schedule::{Fault, Survives};
 
@@ -54,6 +56,7 @@ struct Stand<S> {
     id: u64,
     disk: MemoryDisk,
     seen_through: Arc<dyn Disk>,
+    pace: Pace,
     lives: AtomicU64,
     mount: Mutex<Option<Mount>>,
     running: Mutex<Option<Replica<S>>>,
@@ -80,7 +83,7 @@ impl<S> Stand<S> {
 
     /// The disk for a life that begins.
     fn mount(&self) -> Arc<dyn Disk> {
-        let mount = Mount::new(self.seen_through.clone());
+        let mount = Mount::new(self.seen_through.clone(), self.pace.clone());
         *lock(&self.mount) = Some(mount.clone());
         Arc::new(mount)
     }
@@ -128,6 +131,7 @@ impl<S: Subject> Cluster<S> {
                     id,
                     disk,
                     seen_through,
+                    pace: Pace::default(),
                     lives: AtomicU64::new(0),
                     mount: Mutex::default(),
                     running: Mutex::default(),
@@ -157,6 +161,14 @@ impl<S: Subject> Cluster<S> {
     /// The ids of all nodes.
     pub fn ids(&self) -> Vec<u64> {
         self.places.keys().copied().collect()
+    }
+
+    /// How long the syncs of a node take, through all of its lives.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    pub fn pace(&self, id: u64) -> Pace {
+        self.places[&id].stand.pace.clone()
     }
 
     /// The nodes that run, and have come so far as to be open.
@@ -269,10 +281,13 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
         cache_bytes: 16 << 10,
         missing: directory.missing_log(),
         prepare: Prepare::Reserve,
-        drive: Drive::InPlace,
         ..LogOptions::default()
     };
-    let log = Log::open(disk.clone(), &path.join("log"), &log_options).map_err(StartError::Storage)?;
+    let work = Arc::new(Notify::new());
+    let more = work.clone();
+    let opened = Log::open_in_turns(disk.clone(), &path.join("log"), &log_options, move || more.notify_one());
+    let (log, turns) = opened.map_err(StartError::Storage)?;
+    runtime::spawn(take_turns(turns, work, stand.pace.clone()));
     let snapshots = SnapshotDirectory::open(disk, &path.join("snapshots"), GROUP, SnapshotOptions::default())
         .map_err(StartError::Storage)?;
     directory.count_start()?;

@@ -18,8 +18,8 @@
 //! Under the seams lie
 //!
 //! - the runtime over madsim, in `core`, chosen when the crate is compiled: build with `--cfg madsim`;
-//! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors. The log writes in
-//!   place, so that a sync takes no time (`mount` keeps the dead from writing);
+//! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors. A sync of the log takes
+//!   its time (`pace`), and the dead do not write (`mount`);
 //! - `MemoryNetwork`, which encodes and decodes every message and whose links are cut one way; `port` gives each
 //!   message its delay.
 //!
@@ -77,6 +77,8 @@ mod chance;
 pub mod schedule;
 #[cfg(madsim)]
 mod port;
+#[cfg(madsim)]
+pub mod pace;
 #[cfg(madsim)]
 mod mount;
 #[cfg(madsim)]
