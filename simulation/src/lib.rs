@@ -70,6 +70,7 @@
 
 // What can be done without the simulated world: data, and what is made of it.
 pub mod story;
+pub mod linearizable;
 
 #[cfg(madsim)]
 mod chance;
