@@ -5,62 +5,80 @@
 //! puts something under each seam that is as bad as the world may be, and worse than it usually is, and then asks
 //! whether every promise was kept. A run that breaks one is a seed, and a seed can be run again.
 //!
+//! How one tests a service of one's own stands in `simulation/README.md`; this is how the simulator is made.
+//!
 //! # How a run goes
 //!
-//! `run::run` takes a seed. From it comes a `schedule`, which is data: in which model the service runs, how many nodes there
-//! are, and at which time which of them is killed, loses power (alone or with all others), is started again, is cut off in
-//! one direction or both, or has its clock run fast or slow. A `cluster` stands up, each node as a simulated machine with the
-//! product's own code from the data directory to the client; a `workload` of clients adds to a `counter` and reads it, in every
-//! way that a client has and through whatever node it reaches; `subscriber`s follow the log; the `check`er listens. At the
-//! end everything is healed and must serve; then all nodes lose power at once and must serve again from their disks; then
-//! states and logs are compared.
+//! 1. A seed and the name of a `scenario` become a [`plan`]: data, that says how many nodes there are, what is inflicted on whom
+//!    and when, and what each client does. Each class of faults is left out of a plan with probability one half. What the plan
+//!    leaves open (the order of tasks, the delay of a message, what a node draws) comes from the seed while the run goes.
+//! 2. A `cluster` stands up, each node a simulated machine with the product's own code from the data directory to the client.
+//!    The user's state machine runs inside a `watched` one, which tells the `check`er what is applied, executed and restored.
+//! 3. `clients` propose and read in every way that there is, `subscriber`s follow the log, and the plan's steps are inflicted.
+//! 4. Everything is healed and must serve. Then all nodes lose power at once, with everything that was not synced, and must serve
+//!    again from their disks.
+//! 5. States and logs are compared; the log is carried out once more by a machine of its own, which must come to the same replies
+//!    and answers.
 //!
 //! Under the seams lie
 //!
 //! - the runtime over madsim, in `core`, chosen when the crate is compiled: build with `--cfg madsim`;
-//! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors. The log writes in
-//!   place, so that a sync takes no time (`mount` keeps the dead from writing);
+//! - `MemoryDisk`, which in a power loss keeps nothing that was not synced, or any subset of its sectors; which loses power in the
+//!   middle of any call, fails syncs and drops what they should have kept, is full, flips bits and loses sectors, or is wiped. A
+//!   sync of the log takes its time (`pace`), and the dead do not write (`mount`);
 //! - `MemoryNetwork`, which encodes and decodes every message and asks `links` what becomes of it: how long it takes, whether
 //!   it is lost, breaks its connection or arrives twice.
 //!
 //! # What is checked
 //!
+//! `check::Invariant` is the list. Commands carry the name of their proposal, so that equal ones can be told apart; the checker
+//! sees bytes and digests, and knows nothing of the user's types. It stands outside of the simulated world and only listens.
+//!
 //! Of replicas, throughout: at most one leader a term, and nobody else executes anything as a primary; each replica applies log
-//! index after log index, and never goes back within a life; equal log index, equal command, term, log time, random number and
-//! state; terms and log time never go back from one log index to the next; in the primary-backup model a command meets exactly
-//! the state and the context on which it was executed; no node stops by itself or refuses to start.
+//! index after log index, and never goes back within a life; equal log index, equal command, term, log time, random number,
+//! reply and state, also after a restore; terms and log time never go back from one log index to the next; in the
+//! primary-backup model a command meets exactly the state and the context on which it was executed; no node stops by itself or
+//! refuses to start, but where its disk was made to fail or its data was damaged.
 //!
 //! Of clients:
 //!
-//! - *Commands.* Every acknowledged one is in the state exactly once, where it was said to be and with the reply that was given,
+//! - *Commands.* Every acknowledged one is in the log exactly once, where it was said to be and with the reply that was given,
 //!   also if it was asked for again; none is there that was said not to be, or that nobody sent. What was told to anyone before a
 //!   command was sent lies before it. What one session carries stands in the order in which it was sent, however much is under way.
 //!   Within a session, and under a key, nobody is told anything but success before the client's time is over. A key gives one
 //!   log index and one reply through whichever client; a command that was said to have expired is not carried out later.
 //! - *Reads.* Each answer is what the history says at its log index, and comes from no earlier one than was promised: for a
 //!   linearizable read what anyone had been told; the same for one by lease, in runs where no clock drifts; what was asked
-//!   for; what a handle that never goes back had seen, and what was handed on to another handle.
+//!   for; what a handle that never goes back had seen, and what was handed on to another handle. Together with what holds for
+//!   commands that is linearizability, decided in linear time because the order is known; for histories of which no order is known
+//!   there is [`linearizable`].
 //! - *Subscriptions.* No gaps, no repeats, no reordering, and the very commands, terms and times that were applied, through
 //!   crashes of subscribers and nodes; a state that comes in the place of records is the one at its log index, and "purged" is said
 //!   only where it is so; every subscriber comes to the end of the log.
 //!
-//! At the end: each variable is the sum of its commands; logs hold the same bytes where they hold the same entry, numbered as
-//! counting has it, and the commands that were applied; the cluster serves through each node within a bound.
+//! At the end: logs hold the same bytes where they hold the same entry, numbered as counting has it, and the commands that were
+//! applied; the cluster serves through each node within a bound.
 //!
-//! What a run came to is an `Outcome`: violations, counts, and the hash of everything that happened and when,
-//! which is the same for the same seed in every fresh process.
+//! # One seed, one story
+//!
+//! Everything that happens is an event (`story`), and goes into a hash. The same seed in fresh processes gives the same hash;
+//! `replay` compares two, and tells the first event that differs. `command` makes each run in a process of its own.
+//!
+//! # The checker of checkers
+//!
+//! Bugs are planted in the product's own code (`lovebird_core::planted`, with the feature `planted`, at whose places nothing is left in
+//! an ordinary build), and `cargo sim bugs` tells in how many seeds each was found; `bugs.md` in this
+//! crate has the table. The template in `examples/` does the same for the mistakes of services.
 //!
 //! # What is not there yet
 //!
-//! - **The network** could lose, double and hold up messages and reset connections; schedules only cut its links.
-//! - **The disk** is never slow, full or damaged, fails no sync, and loses names only as a prefix.
-//! - **The cluster** keeps its members, and nobody hands leadership over. **Histories** are checked by log indexes, not by a
-//!   checker that knows nothing of them.
-//! - **Sessions** expire by their own patience alone: never because there are too many of them, and names never do; replies never
-//!   have to make room, and no key is asked for that lies too far back. The clients are all outside: no node's own is at work.
-//! - **Planted bugs.** `tests/bugs.rs` plants bugs in the product's own code ([`lovebird_core::planted`]), and says of those that are
-//!   not found what that would need. `tests/planted.rs` has a disk that lies about syncs and services that slip.
-//! - Schedules are not shrunk by themselves.
+//! - **Members** stay who they are, and nobody hands leadership over. A disk that was wiped keeps its node out for the rest of a run.
+//! - **Damage** hits only what a minority may suffer; there is no mode that goes beyond and expects a loud stop.
+//! - **Syncs** of snapshots, of segments that are begun and of directories take no time; names are lost as a suffix only, as in a
+//!   file system with a journal.
+//! - **Session commands** are not delivered twice by the network; what clients send again is.
+//! - **Sessions** expire by their own patience alone: never because there are too many of them. The clients are all outside: no
+//!   node's own is at work.
 //!
 //! # What it does not do
 //!
@@ -72,6 +90,7 @@
 pub mod story;
 pub mod chance;
 pub mod plan;
+pub mod linearizable;
 
 // What users hand over, and what comes with the simulator.
 #[cfg(madsim)]
