@@ -30,7 +30,7 @@ use probe::Probe;
 pub use outcome::Outcome;
 
 /// How often nodes are looked at.
-const GLANCE: Duration = Duration::from_millis(5);
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// A run to be made.
 #[derive(Clone)]
@@ -172,7 +172,7 @@ async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
 async fn broken(checker: Checker, until: Until) {
     let Until::Broken(invariant) = until else { return std::future::pending().await };
     while !checker.is_broken(invariant) {
-        runtime::sleep(10 * GLANCE).await;
+        runtime::sleep(GLANCE).await;
     }
 }
 

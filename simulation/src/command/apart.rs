@@ -89,7 +89,7 @@ pub(super) fn make(scenarios: &[Scenario]) -> Result<Verdict, Failure> {
     let points = points.map(|point| (point.file().to_owned(), point.what().to_owned(), point.reached()));
     let report = Report { outcome, took, points: points.collect() };
     let mut out = std::io::stdout().lock();
-    serde_json::to_writer(&mut out, &report)?;
+    out.write_all(&serde_json::to_vec(&report)?)?;
     out.flush()?;
     Ok(Verdict::Kept)
 }
@@ -130,7 +130,7 @@ pub(crate) fn apart(plan: &Plan, how: &How) -> Result<Report, Failure> {
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         let How { story, until, bug } = how.clone();
-        serde_json::to_writer(&mut stdin, &Order { plan: plan.clone(), story, until, bug })?;
+        stdin.write_all(&serde_json::to_vec(&Order { plan: plan.clone(), story, until, bug })?)?;
     }
     let output = child.wait_with_output()?;
     if output.status.success() {
