@@ -165,6 +165,7 @@ pub(crate) async fn take_turns(turns: Turns, work: Arc<Notify>, pace: Pace) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
