@@ -124,7 +124,7 @@ impl Pace {
         let took = std::mem::take(&mut state.passed);
         let Some(observer) = state.observer.clone() else { return };
         drop(state);
-        let result = result.as_ref().map(|()| ()).map_err(io::Error::kind);
+        let result = result.as_ref().copied().map_err(io::Error::kind);
         observer(&SyncEvent { path: path.to_owned(), took, result });
     }
 }
@@ -165,6 +165,7 @@ pub(crate) async fn take_turns(turns: Turns, work: Arc<Notify>, pace: Pace) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
