@@ -151,7 +151,8 @@ impl Links {
         }
         // Always the same number of draws on a link that is not as it should be, whatever comes of them.
         let drawn = runtime::random_u64();
-        let per_mille = |shift: u32| ((drawn >> shift & 0xFFFF) * 1000 >> 16) as u32;
+        // Sixteen bits of it for each question.
+        let per_mille = |shift: u32| ((((drawn >> shift) & 0xFFFF) * 1000) >> 16) as u32;
         if per_mille(0) < condition.loss_per_mille {
             return Fate::Lost;
         }
