@@ -68,6 +68,20 @@ fn hundreds_of_additions_that_are_alike() {
     assert_eq!(contradiction(&Counter::default(), &history).misfits, [202]);
 }
 
+/// 5 is 1 + 4 or 2 + 3, and only what comes later tells which: neither way of coming to a state stands for the other.
+#[test]
+fn the_same_sum_out_of_different_additions() {
+    let add = |amount| unknown(1, 0, CounterInput::Add(amount));
+    let read = |called, value| told(2, called, called + 5, CounterInput::Read, value);
+    for (seen_last, never) in [(6, 3), (7, 2)] {
+        let history = [add(1), add(2), add(3), add(4), read(10, 5), read(20, seen_last)];
+        let order = linearizable(&Counter::default(), &history);
+        assert!(order.len() == 5 && !order.contains(&never), "{order:?}");
+    }
+    let history = [add(1), add(2), add(3), add(4), read(10, 5), read(20, 14)];
+    assert_eq!(contradiction(&Counter::default(), &history).misfits, [5]);
+}
+
 /// Which of these counted is told by what is read, and wherever something unexplained is read, each is tried.
 #[test]
 fn writes_of_many_values_some_of_which_were_seen() {
