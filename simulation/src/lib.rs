@@ -71,6 +71,7 @@
 // What can be done without the simulated world: data, and what is made of it.
 pub mod story;
 pub mod linearizable;
+pub mod explain;
 
 #[cfg(madsim)]
 mod chance;
