@@ -91,6 +91,7 @@ pub mod story;
 pub mod chance;
 pub mod plan;
 pub mod linearizable;
+pub mod explain;
 
 // What users hand over, and what comes with the simulator.
 #[cfg(madsim)]
