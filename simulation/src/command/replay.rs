@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::apart::{How, apart};
+use super::shrink::size;
 use super::{Failure, Verdict, Which};
+use crate::check::Tally;
+use crate::explain::{Heading, page};
+use crate::plan::Plan;
+use crate::run::Outcome;
 use crate::scenario::Scenario;
 use crate::story::Event;
 
@@ -69,12 +74,32 @@ fn difference(first: &[Event], second: &[Event]) -> String {
     )
 }
 
+/// What stands above the picture.
+fn heading(plan: &Plan, outcome: &Outcome) -> Heading {
+    let Tally { acknowledged, unknown, not_committed, terms, restores, trace, .. } = &outcome.tally;
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    Heading {
+        title: format!("{} under seed {}", outcome.scenario, outcome.seed),
+        facts: vec![
+            fact("plan", size(plan)),
+            fact("simulated", format!("{:.1} s", outcome.simulated.as_secs_f64())),
+            fact(
+                "commands",
+                format!("{acknowledged} acknowledged, {unknown} unknown, {not_committed} not committed"),
+            ),
+            fact("leaderships", terms.to_string()),
+            fact("snapshots restored", restores.to_string()),
+            fact("trace", format!("{trace:016x}")),
+        ],
+    }
+}
+
 pub(super) fn explain(scenarios: &[Scenario], options: &Picture) -> Result<Verdict, Failure> {
     let plan = options.which.plan(scenarios)?;
     let outcome = apart(&plan, &How { story: true, ..options.how.clone() })?.outcome;
     println!("{outcome}");
     let path = options.out.clone().unwrap_or_else(|| format!("seed-{}.html", plan.seed).into());
-    std::fs::write(&path, format!("{:?}", outcome.story))?;
+    std::fs::write(&path, page(&heading(&plan, &outcome), &outcome.story))?;
     println!("open {} with a browser", path.display());
     Ok(Verdict::of(outcome.broken().is_none()))
 }
