@@ -55,8 +55,18 @@ impl<S: Service> Cluster<S> {
         options: Options,
         make: impl Fn(u64) -> S + Send + Sync + 'static,
     ) -> Cluster<S> {
+        Cluster::start_on(MemoryNetwork::new(), size, options, make).await
+    }
+
+    /// The same on this network.
+    pub async fn start_on(
+        network: MemoryNetwork,
+        size: u64,
+        options: Options,
+        make: impl Fn(u64) -> S + Send + Sync + 'static,
+    ) -> Cluster<S> {
         let mut cluster = Cluster {
-            network: MemoryNetwork::new(),
+            network,
             disks: (0..size).map(|_| MemoryDisk::new()).collect(),
             running: (0..size).map(|_| None).collect(),
             addresses: (1..=size).map(|id| (id, format!("node-{id}"))).collect(),

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, select};
@@ -159,12 +160,18 @@ impl Connection {
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
         let sent = Arc::new(AtomicU64::new(0));
-        let counter = sent.clone();
+        let (counter, last) = (sent.clone(), sent.clone());
+        // The end is one more to be answered, by the end of the replies.
+        let end = stream::poll_fn(move |_| {
+            last.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(None)
+        });
         let requests = input
             .map(move |request| {
                 counter.fetch_add(1, Ordering::Relaxed);
                 to_append_request(request)
             })
+            .chain(end)
             .boxed();
         let replies = self.open(requests).await?;
         Ok(Opened { replies, sent })
@@ -261,7 +268,7 @@ fn to_append_result(reply: AppendReply) -> StreamAppendResult<Types> {
 /// An append stream that its peer has taken.
 struct Opened {
     replies: Replies<AppendReply>,
-    /// How many requests have gone out.
+    /// How many requests have gone out; their end counts as one.
     sent: Arc<AtomicU64>,
 }
 
