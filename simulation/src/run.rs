@@ -208,6 +208,7 @@ async fn observe<S: Subject>(cluster: Arc<Cluster<S>>, checker: Checker) {
     loop {
         for (node, replica) in cluster.replicas() {
             let status = replica.node.status();
+            cluster.saw(node, status.term);
             if status.role == Role::Leader {
                 checker.leads(node, status.term);
             }

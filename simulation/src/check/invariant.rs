@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Invariant {
     /// At most one leader a term, and nobody else executes anything as a primary.
     OneLeader,
+    /// What a node has promised to others, its term and its vote, survives a crash.
+    VoteIsKept,
     /// Where two logs hold the same entry, they hold the same bytes; and what was applied.
     LogsMatch,
     /// Log indexes are consecutive from 1; terms and log time never go back.
@@ -48,8 +50,9 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 18] = [
+    pub const ALL: [Invariant; 19] = [
         Invariant::OneLeader,
+        Invariant::VoteIsKept,
         Invariant::LogsMatch,
         Invariant::Consecutive,
         Invariant::AppliedInOrder,
@@ -73,6 +76,7 @@ impl Invariant {
     pub fn name(self) -> &'static str {
         match self {
             Invariant::OneLeader => "one leader a term",
+            Invariant::VoteIsKept => "a vote is kept",
             Invariant::LogsMatch => "logs match",
             Invariant::Consecutive => "log indexes are consecutive",
             Invariant::AppliedInOrder => "applied in order, once",

@@ -51,10 +51,11 @@ impl<S: Subject> Cluster<S> {
             Fault::Full { node } => self.with_stand(*node, |stand| stand.set_space(Space::Full)),
             Fault::Space { node } => self.with_stand(*node, |stand| stand.set_space(Space::Free)),
             Fault::FlipBit { node, choice } => self.damage(*node, |disk| {
-                let any = |_: &Path| true;
-                match choice % 4 {
-                    0 => disk.lose_sector(choice / 4, Lost::Garbage, any),
-                    _ => disk.flip_bit(choice / 4, any),
+                // Most of what a disk holds is snapshots, and most of what matters is the log.
+                let which = |path: &Path| choice % 2 == 0 || path.starts_with("/data/log");
+                match choice / 2 % 4 {
+                    0 => disk.lose_sector(choice / 8, Lost::Garbage, which),
+                    _ => disk.flip_bit(choice / 8, which),
                 };
             }),
             Fault::Wipe { node } => self.damage(*node, MemoryDisk::wipe),
@@ -97,7 +98,10 @@ impl<S: Subject> Cluster<S> {
     /// log may rest on nothing but what would be damaged.
     fn damage(&self, node: u64, damage: impl FnOnce(&MemoryDisk)) {
         self.with_stand(node, |stand| {
-            if stand.running().is_some() && !stand.may_stop() {
+            // A cluster that has not formed yet needs every one of its first members.
+            let formed =
+                stand.running().as_ref().is_some_and(|replica| replica.log.state().committed.is_some());
+            if formed && !stand.may_stop() {
                 stand.lost.store(true, Ordering::Relaxed);
                 self.kill(node, Ends::Process);
                 damage(&stand.disk);

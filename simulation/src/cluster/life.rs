@@ -73,6 +73,16 @@ pub(super) async fn live<S: Subject>(setting: Arc<Setting>, stand: Arc<Stand<S>>
     std::future::pending::<()>().await;
 }
 
+/// A node goes on in no earlier term than it was seen to be in before.
+fn check_vote<S: Subject>(setting: &Setting, stand: &Stand<S>, term: u64) {
+    let seen = stand.term.load(Ordering::Relaxed);
+    if term < seen && !stand.lost.load(Ordering::Relaxed) {
+        let sentence =
+            format!("node {} was in term {seen}, and its disk says that it is in {term}", stand.id);
+        setting.checker.violation(Invariant::VoteIsKept, sentence);
+    }
+}
+
 /// Puts a node together, as the facade does.
 async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Result<Replica<S>, StartError> {
     let own = address(stand.id);
@@ -101,6 +111,7 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
         .map_err(StartError::Storage)?;
     directory.count_start()?;
     let group = log.group(GROUP);
+    check_vote(setting, stand, group.state().vote.map_or(0, |vote| vote.term));
     let parts = Parts {
         identity: directory.identity().clone(),
         group: GROUP,

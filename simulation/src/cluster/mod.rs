@@ -61,6 +61,8 @@ struct Stand<S: Subject> {
     disk: MemoryDisk,
     seen_through: Arc<dyn Disk>,
     lives: AtomicU64,
+    /// The highest term in which it was seen to be, in any life: it is published once it is durable.
+    term: AtomicU64,
     pace: Pace,
     /// Its disk was made to fail: in this life it may stop by itself.
     excused: AtomicBool,
@@ -159,6 +161,7 @@ impl<S: Subject> Cluster<S> {
                     disk,
                     seen_through,
                     lives: AtomicU64::new(0),
+                    term: AtomicU64::new(0),
                     pace: Pace::default(),
                     excused: AtomicBool::new(false),
                     full: AtomicBool::new(false),
@@ -211,6 +214,13 @@ impl<S: Subject> Cluster<S> {
     /// The nodes that run, and have come so far as to be open.
     pub(crate) fn replicas(&self) -> Vec<(u64, Replica<S>)> {
         self.places.iter().filter_map(|(id, place)| Some((*id, place.stand.running().clone()?))).collect()
+    }
+
+    /// A node was seen to be in a term.
+    pub(crate) fn saw(&self, id: u64, term: u64) {
+        if let Some(place) = self.places.get(&id) {
+            place.stand.term.fetch_max(term, Ordering::Relaxed);
+        }
     }
 
     /// Whoever leads, as far as it knows itself.

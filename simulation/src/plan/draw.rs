@@ -67,7 +67,7 @@ impl Class {
     fn rarity(self) -> u64 {
         match self {
             Class::Kill | Class::PowerLossOfOne | Class::CutOneWay | Class::CutBothWays | Class::Leader => 6,
-            Class::Damage | Class::LongOutage | Class::Full => 40,
+            Class::LongOutage | Class::Full => 40,
             _ => 12,
         }
     }
@@ -140,7 +140,7 @@ impl Plan {
         // Most clients are busy. Some rest for so long that their session expires.
         let pause_most = if lapses { 1200 } else { 120 };
         let from_ms = if chance.once_in(3) { chance.below(self.length_ms) } else { 0 };
-        let patience_ms = *chance.one_of(&[1500, 1500, 1500, 6000]);
+        let patience_ms = *chance.one_of(&[1500, 1500, 6000]);
         let callers = (0..callers).map(|caller| {
             let mut chance = Chance::new(self.seed, address * 1000 + 1 + caller);
             let (mut ops, mut at_ms) = (Vec::new(), from_ms);
@@ -243,7 +243,14 @@ impl Plan {
             Class::Damage => self.damage(node, at, chance),
             Class::LongOutage => {
                 let fault = Fault::PowerLoss { nodes: vec![node], survives: survives(chance) };
-                self.down(at, fault, node, chance.between(5000, 12_000));
+                let for_ms = chance.between(5000, 12_000);
+                self.down(at, fault, node, for_ms);
+                if chance.half() {
+                    // In the middle of whatever it is then given to catch up.
+                    let (at, operation) = (at + for_ms + chance.below(400), 1 + chance.below(60));
+                    self.push(at, Fault::CrashInDisk { who, operation, survives: survives(chance) });
+                    self.push(at + 500 + pause(chance), Fault::Revive);
+                }
             }
         }
     }
