@@ -81,6 +81,8 @@ bugs! {
     /// A stream of appends on which an answer was lost is waited on for ever: who was cut off is not replicated to again, and the
     /// cluster does not serve through it after the links have healed.
     WaitForever = "wait-forever",
+    /// The same where nothing but the end of the answers was lost: the bug that the simulator found in ours.
+    ForgetLostEnd = "forget-lost-end",
     /// A leader that is restarted goes on leading in its old term, in which it may have sent entries that it does not have any
     /// more (3, 4).
     RestoreLeader = "restore-leader",

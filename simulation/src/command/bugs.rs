@@ -26,11 +26,18 @@ const APART: u64 = 10_000;
 const NOT_YET: &[(Bug, &str)] =
     &[(Bug::AdmitAnyLife, "nodes that have a second life, so changes of membership")];
 
+/// What shows only where several rare things meet: a vote that is lost must be asked for once more in its term, by another; damage
+/// must hit what nobody else is missing; one must write and another read while a follower that is behind asks its leader.
+const RARE: &[Bug] = &[];
+
 #[derive(Args, Clone, Debug)]
 pub(super) struct Options {
     /// Only these, by name.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Leaves out those that show only where several rare things meet.
+    #[arg(long)]
+    quick: bool,
     /// Within how many seeds each must be found.
     #[arg(long, default_value_t = 200)]
     seeds: u64,
@@ -122,7 +129,10 @@ fn told(search: &Search, seeds: u64) -> String {
 
 pub(super) fn bugs(scenarios: &[Scenario], options: &Options) -> Result<Verdict, Failure> {
     let chosen = options.only.iter().map(|name| named(name)).collect::<Result<Vec<Bug>, _>>()?;
-    let bugs = if chosen.is_empty() { Bug::ALL.to_vec() } else { chosen };
+    let mut bugs = if chosen.is_empty() { Bug::ALL.to_vec() } else { chosen };
+    if options.quick {
+        bugs.retain(|bug| !RARE.contains(bug) && NOT_YET.iter().all(|(other, _)| other != bug));
+    }
     let searches = search_all(scenarios, &bugs, options)?;
     let mut table = format!(
         "Each bug was looked for {} time(s), among {} seeds each time, by `cargo sim bugs`.\n\n\

@@ -1,6 +1,7 @@
 //! `run`: many seeds.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ pub(super) struct Options {
     /// How many seeds.
     #[arg(long, default_value_t = 200)]
     pub(super) seeds: u64,
-    /// The first of them. Without it, one that nobody has tried before, from the clock.
+    /// The first of them. Without it, some large number that nobody is likely to have tried.
     #[arg(long)]
     pub(super) from: Option<u64>,
     /// The scenario, if not the one that each seed chooses.
@@ -88,8 +89,7 @@ pub(super) fn run(scenarios: &[Scenario], options: &Options) -> Result<Verdict, 
 
 /// Runs what the options say.
 pub(super) fn sweep(scenarios: &[Scenario], options: &Options) -> Result<Sum, Failure> {
-    // A number of six digits is easier to tell a colleague than the nanoseconds of now.
-    let from = options.from.unwrap_or_else(|| u64::from(std::process::id()) * 7919 % 900_000 + 100_000);
+    let from = options.from.unwrap_or_else(fresh);
     named(scenarios, options.scenario.as_deref(), from)?;
     let kept = options.kept.as_ref().map_or(Ok(Vec::new()), |folder| Kept::all(folder))?;
     let bar = bar(kept.len() as u64 + options.seeds);
@@ -117,6 +117,11 @@ pub(super) fn sweep(scenarios: &[Scenario], options: &Options) -> Result<Sum, Fa
     many(options.jobs.unwrap_or_else(cores), &options.how, next, tell)?;
     bar.finish_and_clear();
     Ok(sum)
+}
+
+/// Where nobody has looked yet, most likely. A number of few digits is easier to tell a colleague.
+fn fresh() -> u64 {
+    RandomState::new().build_hasher().finish() % 100_000_000
 }
 
 fn bar(length: u64) -> ProgressBar {
