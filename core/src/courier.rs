@@ -57,6 +57,7 @@ pub(crate) async fn deliver(
         End::Broken(ref error) => {
             let reason = format!("the way to the leader broke while the command was under way: {error}");
             for batch in std::mem::take(&mut courier.under_way).into_values() {
+                crate::sometimes!("the way to the leader breaks under a forwarded command");
                 batch.finish(match planted::is(Bug::RefuseForwarded) {
                     true => not_committed(reason.clone()),
                     false => unknown(reason.clone()),
@@ -123,6 +124,7 @@ impl Courier {
                 () = runtime::sleep(TICK), if !self.under_way.is_empty() => {
                     queue.expire();
                     if self.under_way.values().all(Batch::is_past) {
+                        crate::sometimes!("a leader does not answer forwarded commands before their deadlines");
                         return End::Broken(no_answer());
                     }
                 }
@@ -159,6 +161,7 @@ impl Courier {
         if self.under_way.is_empty() {
             return;
         }
+        crate::sometimes!("the leader changes while forwarded commands are under way");
         let Courier { requests, mut replies, mut under_way, .. } = self;
         drop(requests);
         runtime::spawn(async move {

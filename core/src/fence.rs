@@ -82,6 +82,7 @@ pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
     match header.kind {
         EntryKind::Blank | EntryKind::Membership => (before, None),
         EntryKind::Barrier => {
+            crate::sometimes!(before.position > 0, "a barrier begins the count anew");
             let after = Numbering {
                 token: header.fence.token,
                 term: header.term,
@@ -97,6 +98,7 @@ pub fn count(before: Numbering, header: &Header) -> (Numbering, Option<u64>) {
                 && header.term == before.term
                 && (header.fence.position == before.position + 1 || planted::is(Bug::CountByTerm));
             if !counts {
+                crate::sometimes!("an entry does not count");
                 return (before, None);
             }
             let records = if header.kind == EntryKind::Sessions { 0 } else { header.record_count };

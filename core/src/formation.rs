@@ -62,6 +62,11 @@ impl Formation {
         if !formed && hello.cluster == self.identity.cluster {
             let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
             let before = presented.insert(hello.from.node, hello.from.incarnation);
+            crate::sometimes!("a node presents itself before the cluster is formed");
+            crate::sometimes!(
+                before.is_some_and(|life| life != hello.from.incarnation),
+                "a node presents itself in another life before the cluster is formed"
+            );
             known_as = before.map(|incarnation| RaftId::new(hello.from.node, incarnation));
             // Another founder's first entry may have come since `formed` was asked: then nobody else is told that this node
             // waits for them. What was admitted before this life presented itself has been taken by now, since the membership
@@ -90,11 +95,13 @@ impl Formation {
             return Err(format!("the message is for the cluster {}, this is {cluster}", route.cluster));
         }
         if route.to != *id {
+            crate::sometimes!("a message for another life of its receiver is refused");
             return Err(format!("the message is for {}, this is {id}", route.to));
         }
         if !self.is_formed() {
             let presented = self.presented.lock().expect("no code panics while it holds this lock");
             if presented.get(&route.from.node).is_some_and(|life| *life != route.from.incarnation) {
+                crate::sometimes!("a message from an earlier life of its sender is refused");
                 return Err(format!("{} has been replaced by a later life of its node", route.from));
             }
         }
@@ -143,6 +150,7 @@ impl Formation {
             )));
         }
         if !self.is_formed() && answer.formed && answer.known_as != Some(*id) {
+            crate::sometimes!("a node that has lost its disk is kept out");
             return Err(StartError::DiskLost {
                 node: id.node,
                 peer,

@@ -106,11 +106,19 @@ impl Handler {
         };
         if let Some(reads) = reads {
             let number = reads.number(deadline).await?;
+            crate::sometimes!(
+                self.replica.position().last.is_none_or(|last| last.number < number),
+                "a read waits until its replica has applied what was committed"
+            );
             if !planted::is(Bug::ReadBeforeApplied) {
                 self.replica.wait_applied(number).await;
             }
         }
         if !planted::is(Bug::IgnoreAtLeast) {
+            crate::sometimes!(
+                self.replica.applied_index() < at_least,
+                "a read waits for the log index that it asks for"
+            );
             self.replica.wait_index(at_least).await;
         }
         Ok(())
@@ -218,7 +226,11 @@ impl Endpoint for Handler {
         let feed = feed::serve(self.replica.clone(), self.log.clone(), request);
         // A node that has stopped applies nothing more: whoever follows it must go on elsewhere.
         let stop = self.stop.clone();
-        Ok(feed.take_until(async move { stop.wait().await }).boxed())
+        let stopped = async move {
+            stop.wait().await;
+            crate::sometimes!("a node stops under a subscriber");
+        };
+        Ok(feed.take_until(stopped).boxed())
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {

@@ -97,6 +97,7 @@ impl Intake {
         // What another node forwards is for the leader. Taken here and forwarded on, it could travel in circles.
         let now = self.consensus.leadership();
         if open.forwarded && now.role != Role::Leader {
+            crate::sometimes!("a command is forwarded to a node that does not lead");
             return Err(Outcome::NotCommitted {
                 reason: "the node that it was forwarded to does not lead".to_owned(),
                 retry: true,

@@ -85,7 +85,7 @@ mod peers;
 mod stop;
 
 // What the simulator looks for, and what it must find.
-pub mod sometimes;
+pub use lovebird_sometimes::{self as sometimes, sometimes};
 #[doc(hidden)]
 pub mod planted;
 

@@ -140,7 +140,10 @@ impl Proposer {
                     let Some((moved, mut plan)) = self.planner.plan(working, batch, now).await else { break };
                     working = moved;
                     match plan.entry.take() {
-                        None => under_way.push_back(outcome_of(plan, None)),
+                        None => {
+                            crate::sometimes!(!under_way.is_empty(), "a duplicate waits for what is under way");
+                            under_way.push_back(outcome_of(plan, None));
+                        }
                         Some(entry) => match self.consensus.propose(term, entry).await {
                             Ok(proposed) => under_way.push_back(outcome_of(plan, Some(proposed))),
                             Err(_) => {
@@ -155,6 +158,7 @@ impl Proposer {
             }
         }
         if !under_way.is_empty() {
+            crate::sometimes!("a leader drops its working state while commands are under way");
             let replica = self.replica.clone();
             runtime::spawn(async move {
                 while let Some((plan, outcome)) = under_way.next().await {
@@ -182,6 +186,7 @@ impl Proposer {
                     outcome = &mut outcome => break outcome,
                     alive = watch.changed() => {
                         if !alive || !leads(watch.now(), term) {
+                            crate::sometimes!("a leadership ends before its barrier is applied");
                             return None;
                         }
                     }
@@ -202,7 +207,12 @@ impl Proposer {
                         beginning,
                     ));
                 }
-                Err(ProposeFailure::NotYet) => runtime::sleep(PAUSE).await,
+                Err(ProposeFailure::NotYet) => {
+                    crate::sometimes!(
+                        "a barrier comes before a quorum has answered the leader, and is proposed again"
+                    );
+                    runtime::sleep(PAUSE).await;
+                }
                 Err(_) => {
                     // The leadership has ended or is about to: let that news arrive.
                     let _ = runtime::timeout(PAUSE, watch.changed()).await;
@@ -266,15 +276,18 @@ fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica:
         None => None,
         Some(Ok(applied)) if applied.first_index.is_some() => Some(applied),
         Some(Ok(_)) => {
+            crate::sometimes!("a leader's entry is committed and does not count");
             let reason = "the leader changed, and the command had no effect";
             plan.batch.finish(not_committed(reason));
             return false;
         }
         Some(Err(ProposeFailure::Refused(_) | ProposeFailure::NotYet)) => {
+            crate::sometimes!("a leader's entry is refused before it is appended");
             plan.batch.finish(not_committed("the node does not lead any more"));
             return false;
         }
         Some(Err(ProposeFailure::Discarded(reason))) => {
+            crate::sometimes!("a leader's entry is discarded, and its outcome is unknown");
             plan.batch.finish(match planted::is(Bug::RefuseDiscarded) {
                 true => not_committed(&reason),
                 false => unknown(reason),
@@ -299,13 +312,22 @@ fn settle(plan: Plan, outcome: Option<Result<Applied, ProposeFailure>>, replica:
             Decision::Known(number) => {
                 let outcome = match replica.kept(number) {
                     Kept::Reply(index, replies) => match within(replies.len(), &mut room) {
-                        Fit::Yes => Outcome::Committed { first_index: index, replies },
+                        Fit::Yes => {
+                            crate::sometimes!("a retry is answered with the reply that was kept");
+                            Outcome::Committed { first_index: index, replies }
+                        }
                         Fit::NotNow => unknown(TOO_MUCH),
                         Fit::Never => Outcome::ReplyGone { index },
                     },
-                    Kept::Index(index) => Outcome::ReplyGone { index },
+                    Kept::Index(index) => {
+                        crate::sometimes!("a retry is told that the reply is gone");
+                        Outcome::ReplyGone { index }
+                    }
                     // It is not applied yet, or by now it is settled or expired: whoever asks again is told which.
-                    Kept::Nothing => unknown("what became of the command before is not known yet"),
+                    Kept::Nothing => {
+                        crate::sometimes!("a retry asks for a command of which nothing is kept");
+                        unknown("what became of the command before is not known yet")
+                    }
                 };
                 parts.push(Part { count: 1, outcome });
             }

@@ -80,6 +80,7 @@ impl<T: Queued> Queue<T> {
             } else if state.items.len() >= NUMBER_MAX
                 || state.bytes + item.bytes() > BYTES_MAX.max(item.bytes())
             {
+                crate::sometimes!("a queue is full, and a command is refused");
                 T::FULL.to_owned()
             } else {
                 state.bytes += item.bytes();
@@ -201,6 +202,7 @@ impl<T: Queued> Queue<T> {
 
 fn finish_expired<T: Queued>(expired: Vec<T>) {
     for item in expired {
+        crate::sometimes!("a command waits for a leader until its deadline");
         item.finish(not_committed("no leader took the command before its deadline"));
     }
 }

@@ -65,6 +65,7 @@ impl Reads {
             runtime::yield_now().await;
             let mut round = self.take();
             while !round.is_empty() {
+                crate::sometimes!(round.len() > 1, "several reads share a round");
                 let result = match runtime::timeout(ROUND, ask()).await {
                     Ok(result) => result,
                     Err(_) => Err("no majority of the members answers".to_owned()),
@@ -79,6 +80,7 @@ impl Reads {
                         }
                     }
                     Err(reason) => {
+                        crate::sometimes!("a read round fails, and its reads go into the next one");
                         runtime::sleep(PAUSE).await;
                         let now = Instant::now();
                         let (past, mut left): (Vec<_>, Vec<_>) = round

@@ -47,10 +47,11 @@ impl Keeper {
                 return;
             }
             let Some(snapshot) = self.consensus.snapshot_after(before).await else { return };
-            if let Some(number) = self.purge_point(snapshot.number)
-                && self.consensus.purge(number).await.is_err()
-            {
-                return;
+            if let Some(number) = self.purge_point(snapshot.number) {
+                crate::sometimes!("the log is purged up to where a snapshot lets it");
+                if self.consensus.purge(number).await.is_err() {
+                    return;
+                }
             }
         }
     }
@@ -106,9 +107,11 @@ impl Receiving {
         tell(replies, SnapshotReply::Received(receiver.offset())).await?;
         while receiver.offset() < offer.id.length {
             let Some(chunk) = chunks.next().await else {
+                crate::sometimes!("a snapshot transfer ends before the snapshot does");
                 return Err(TransportError::Refused("the transfer ended before the snapshot did".to_owned()));
             };
             if self.transfers.load(Ordering::SeqCst) != turn {
+                crate::sometimes!("a snapshot transfer is superseded by a later one");
                 return Err(TransportError::Refused("a later transfer has begun".to_owned()));
             }
             receiver = write(receiver, chunk).await?;
@@ -126,6 +129,7 @@ impl Receiving {
                 Err(_) => tell(replies, SnapshotReply::Received(offer.id.length)).await?,
             }
         };
+        crate::sometimes!("a snapshot is installed from a leader");
         tell(replies, SnapshotReply::Done(vote)).await
     }
 }

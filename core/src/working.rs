@@ -92,6 +92,7 @@ impl Working {
         beginning: Beginning,
     ) -> Self {
         let Beginning { token, numbering, sessions, copy } = beginning;
+        crate::sometimes!(copy.is_some(), "a primary's working copy is made anew");
         Working {
             cluster,
             group,
@@ -108,6 +109,7 @@ impl Working {
 
     /// Decides about a batch that is proposed at `now`, in nanoseconds since the Unix epoch, and moves behind it.
     fn plan(&mut self, batch: Batch, now: u64) -> Plan {
+        crate::sometimes!(now < self.time, "a leader's clock is behind log time, which stands still");
         self.time = if planted::is(Bug::TurnTimeBack) { now } else { self.time.max(now) };
         self.sessions.advance(self.time);
         match batch.kind {
@@ -154,6 +156,7 @@ impl Working {
             decisions.push(decision);
         }
         if entering == 0 {
+            crate::sometimes!(confirmed, "a verdict waits for the entry that confirms it");
             let entry = confirmed.then(|| self.entry(EntryKind::Sessions, batch.codec, Bytes::new(), 0));
             return Plan { batch, decisions, entry };
         }
@@ -161,7 +164,10 @@ impl Working {
             Some(_) => outcomes.freeze(),
             // If all of them enter as they are, the bytes that came are the bytes that go.
             None if entering == batch.count => batch.run.clone(),
-            None => entering_records(&batch.run, &decisions),
+            None => {
+                crate::sometimes!("an entry takes only a part of what was proposed together");
+                entering_records(&batch.run, &decisions)
+            }
         };
         let entry = self.entry(self.model.entry_kind(), batch.codec, run, entering);
         self.last_index += u64::from(entering);
@@ -175,12 +181,19 @@ impl Working {
             match self.sessions.admit(number) {
                 Admission::New => {}
                 Admission::Duplicate => return Err(Decision::Known(number)),
-                Admission::Settled => return Err(Decision::Told(Outcome::ReplyGone { index: 0 })),
+                Admission::Settled => {
+                    crate::sometimes!("a command comes again that its client awaits no longer");
+                    return Err(Decision::Told(Outcome::ReplyGone { index: 0 }));
+                }
                 Admission::Early => {
+                    crate::sometimes!("a sequence comes before the one that it follows on");
                     return Err(Decision::Told(not_committed("a command before it is missing")));
                 }
                 // One that never was is as lost as one that has expired: perhaps the cluster is another one.
-                Admission::Expired | Admission::Unheard => return Err(Decision::Told(Outcome::Expired)),
+                Admission::Expired | Admission::Unheard => {
+                    crate::sometimes!("a command comes in a session that is not known any more");
+                    return Err(Decision::Told(Outcome::Expired));
+                }
             }
         }
         let Some(copy) = &mut self.copy else { return Ok(()) };

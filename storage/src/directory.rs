@@ -259,6 +259,7 @@ fn check(path: &Path, found: &Identity, expected: &Expected, cluster: ClusterId)
 fn write(disk: &dyn Disk, path: &Path, identity: &Identity) -> io::Result<()> {
     let new = path.join(IDENTITY_NEW);
     if disk.exists(&new)? {
+        lovebird_core::sometimes!("an identity that was only half written is written anew");
         disk.remove(&new)?;
     }
     let file = disk.create(&new)?;
@@ -273,7 +274,10 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Identity, StartError> {
     let length = file.len().map_err(StartError::Storage)?.min(IDENTITY_BYTES_MAX);
     let mut bytes = vec![0; length as usize];
     read_exact_at(&*file, 0, &mut bytes).map_err(StartError::Storage)?;
-    decode(&String::from_utf8_lossy(&bytes)).map_err(|reason| foreign(path, reason))
+    decode(&String::from_utf8_lossy(&bytes)).map_err(|reason| {
+        lovebird_core::sometimes!("a damaged identity is refused");
+        foreign(path, reason)
+    })
 }
 
 fn encode(identity: &Identity) -> String {

@@ -61,6 +61,7 @@ impl<S: Service> Client<S> {
             outcome => outcome,
         };
         if outcome == Outcome::Expired {
+            crate::sometimes!("the session of a key has expired");
             self.names().remove(name);
         }
         self.read_outcome(outcome)

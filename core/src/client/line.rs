@@ -126,6 +126,7 @@ impl Line {
             }
             let (turn, endpoint) = self.nodes.preferred();
             if self.serve(&endpoint).await.is_err() {
+                crate::sometimes!("a client turns to another node");
                 self.nodes.leave(turn);
                 runtime::sleep(PAUSE).await;
             }
@@ -140,6 +141,7 @@ impl Line {
     async fn serve(&mut self, endpoint: &Arc<dyn Endpoint>) -> Result<(), ()> {
         let mut stream = Stream::open(endpoint).await?;
         if let (Some(session), false) = (self.session, self.unsettled.is_empty()) {
+            crate::sometimes!("a client sends again what was not answered");
             self.send_again(&mut stream, session);
         }
         let result = self.exchange(&mut stream).await;
@@ -175,6 +177,7 @@ impl Line {
                 () = runtime::sleep(TICK), if !stream.under_way.is_empty() => {
                     waiting.expire();
                     if stream.under_way.values().any(UnderWay::is_overdue) {
+                        crate::sometimes!("a node does not answer a client in time");
                         return Err(());
                     }
                 }
@@ -310,6 +313,9 @@ impl Line {
                     if command.is_repeatable() && !command.done.is_closed() {
                         again.push(command);
                     } else {
+                        crate::sometimes!(
+                            "the way breaks under a plain command, whose outcome stays unknown"
+                        );
                         command
                             .finish(unknown("the way to the leader broke while the command was under way"));
                     }
@@ -320,8 +326,10 @@ impl Line {
             self.session = None;
             for command in std::mem::take(&mut self.unsettled).into_values() {
                 if command.in_doubt {
+                    crate::sometimes!("a session is lost, and a command in doubt with it");
                     command.finish(Outcome::Expired);
                 } else {
+                    crate::sometimes!("a session is lost, and a command goes over to the next one");
                     again.push(command);
                 }
             }
@@ -331,6 +339,7 @@ impl Line {
             let is_certain =
                 |last: &OccupiedEntry<'_, u64, Command>| !last.get().in_doubt && *last.key() > used_up;
             while let Some(last) = self.unsettled.last_entry().filter(is_certain) {
+                crate::sometimes!("a sequence that was certainly not used is given anew");
                 self.next = *last.key();
                 certain.push(last.remove());
             }

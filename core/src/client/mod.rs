@@ -386,12 +386,14 @@ impl Pending {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Outcome::Unknown { reason: stopped.to_owned() },
             Err(_) if self.ticket.abandon() => {
+                crate::sometimes!("a caller gives up a command that was never sent");
                 not_committed("no leader took the command before its deadline")
             }
-            Err(_) => Outcome::Unknown {
-                reason: "the command was proposed, but no majority confirmed it before its deadline"
-                    .to_owned(),
-            },
+            Err(_) => {
+                crate::sometimes!("a caller gives up a command that may still be committed");
+                let reason = "the command was proposed, but no majority confirmed it before its deadline";
+                Outcome::Unknown { reason: reason.to_owned() }
+            }
         }
     }
 }

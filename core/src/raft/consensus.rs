@@ -245,8 +245,12 @@ impl Consensus {
             Confirm::Lease => ReadPolicy::LeaseRead,
         };
         match self.raft.get_read_log_id(policy).await {
-            Ok((read, _)) => Ok(read.index()),
+            Ok((read, _)) => {
+                crate::sometimes!(confirm == Confirm::Lease, "a leader trusts its lease");
+                Ok(read.index())
+            }
             Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
+                crate::sometimes!(confirm == Confirm::Lease, "a read by lease is refused");
                 Err("this node does not lead".to_owned())
             }
             Err(error) => Err(error.to_string()),
@@ -301,8 +305,12 @@ impl Consensus {
                 Ok(Err(StreamAppendError::Conflict(id))) if planted::is(Bug::AcceptConflict) => {
                     Ok(AppendReply::Accepted(Some(from_log_id(id))))
                 }
-                Ok(Err(StreamAppendError::Conflict(id))) => Ok(AppendReply::Conflict(from_log_id(id))),
+                Ok(Err(StreamAppendError::Conflict(id))) => {
+                    crate::sometimes!("a follower does not hold what a leader's entries follow on");
+                    Ok(AppendReply::Conflict(from_log_id(id)))
+                }
                 Ok(Err(StreamAppendError::HigherVote(vote))) => {
+                    crate::sometimes!("a leader that was deposed is told of a higher vote");
                     Ok(AppendReply::HigherVote(from_raft_vote(&vote)))
                 }
                 Err(fatal) => Err(stopped(fatal)),
@@ -311,11 +319,16 @@ impl Consensus {
     }
 
     pub(crate) async fn vote(&self, request: VoteRequest) -> TransportResult<VoteReply> {
-        self.raft.vote(to_raft_vote_request(request)).await.map(from_vote_response).map_err(stopped)
+        let reply = self.raft.vote(to_raft_vote_request(request)).await.map(from_vote_response);
+        crate::sometimes!(reply.as_ref().is_ok_and(|reply| reply.granted), "a vote is granted");
+        crate::sometimes!(reply.as_ref().is_ok_and(|reply| !reply.granted), "a vote is refused");
+        reply.map_err(stopped)
     }
 
     pub(crate) async fn pre_vote(&self, request: VoteRequest) -> TransportResult<VoteReply> {
-        self.raft.pre_vote(to_raft_vote_request(request)).await.map(from_vote_response).map_err(stopped)
+        let reply = self.raft.pre_vote(to_raft_vote_request(request)).await.map(from_vote_response);
+        crate::sometimes!(reply.as_ref().is_ok_and(|reply| !reply.granted), "a pre-vote is refused");
+        reply.map_err(stopped)
     }
 
     pub(crate) async fn transfer(&self, request: TransferRequest) -> TransportResult<()> {
@@ -343,9 +356,18 @@ async fn reconcile(log: &Arc<dyn LogStore>, snapshots: &Arc<dyn SnapshotStore>) 
     runtime::blocking(move || {
         let Some(snapshot) = snapshots.latest()? else { return Ok(()) };
         let last = snapshot.meta().last_entry();
+        crate::sometimes!(
+            log.state().last > Some(last),
+            "a node recovers from a snapshot and the log behind it"
+        );
+        crate::sometimes!(
+            log.state().last < Some(last),
+            "a node recovers from a snapshot that its log does not reach"
+        );
         let held = log.read(last.number..last.number + 1, 0)?.first().map(Entry::id);
         match held.filter(|held| *held != last && !planted::is(Bug::KeepContradiction)) {
             Some(held) => {
+                crate::sometimes!("a log ends in what contradicts a snapshot, and is cut at the start");
                 tracing::warn!(snapshot = %last, %held, "drops the log's uncommitted end, which contradicts a snapshot");
                 log.truncate_after(log.state().purged)
             }

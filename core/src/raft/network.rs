@@ -142,6 +142,7 @@ impl Connection {
         requests: BoxStream<'static, AppendRequest>,
     ) -> Result<Replies<AppendReply>, RPCError<Types>> {
         if self.suspect.load(Ordering::Relaxed) {
+            crate::sometimes!("a peer that is suspect is asked to present itself before it is sent entries");
             let hello = self.endpoint.hello(self.peers.hello());
             self.call(RPCTypes::AppendEntries, self.stall, hello).await?;
             self.suspect.store(false, Ordering::Relaxed);
@@ -180,6 +181,7 @@ impl Connection {
     /// Waits a while if the last stream could not be opened.
     async fn wait_to_reopen(&self) {
         if let Some(doublings) = self.unopened.and_then(|unopened| unopened.checked_sub(1)) {
+            crate::sometimes!("a stream of appends that could not be opened is tried again after a while");
             runtime::sleep((REOPEN_LEAST * (1 << doublings.min(8))).min(REOPEN_MOST)).await;
         }
     }
@@ -218,6 +220,10 @@ impl Connection {
             if !begun {
                 begun = true;
                 sent = received;
+                crate::sometimes!(
+                    received > 0,
+                    "a leader goes on with a snapshot where the transfer had broken off"
+                );
             }
             while sent < offer.id.length
                 && sent.saturating_sub(received) < (CHUNKS_AHEAD * CHUNK_BYTES) as u64
@@ -319,6 +325,7 @@ impl Watched<'_> {
                 }
                 Ok(None) => self.ended = true,
                 Err(_) if under_way && !planted::is(Bug::WaitForever) => {
+                    crate::sometimes!("a stream of appends stands still, and is given up");
                     self.ended = true;
                     return Some(Err(self.connection.timeout(RPCTypes::AppendEntries, stall)));
                 }
@@ -400,7 +407,10 @@ impl RaftNetworkV2<Types> for Connection {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sending = pin!(self.send_snapshot(vote, snapshot.snapshot));
         match select(pin!(cancel), sending).await {
-            Either::Left((closed, _)) => Err(StreamingError::Closed(closed)),
+            Either::Left((closed, _)) => {
+                crate::sometimes!("a leader is deposed while it sends a snapshot");
+                Err(StreamingError::Closed(closed))
+            }
             Either::Right((sent, _)) => sent.map_err(StreamingError::from),
         }
     }

@@ -92,6 +92,7 @@ impl Sessions {
             if expires >= time {
                 break;
             }
+            crate::sometimes!("a session expires");
             self.end(session);
             expired.push(session);
         }
@@ -102,10 +103,12 @@ impl Sessions {
     pub(crate) fn open(&mut self, opening: &Opening, time: u64) -> (Opened, Option<u64>) {
         if !opening.name.is_empty() {
             if let Some(session) = self.names.get(&opening.name).copied() {
+                crate::sometimes!("a session is found again by its name");
                 self.touch(session, time);
                 return (Opened::Session(session), None);
             }
             if self.gone.contains(&opening.name) {
+                crate::sometimes!("the name of a session that has expired is refused");
                 return (Opened::Gone, None);
             }
         }
@@ -114,6 +117,7 @@ impl Sessions {
             _ => None,
         };
         if let Some(session) = evicted {
+            crate::sometimes!("a session is evicted to make room for another");
             self.end(session);
         }
         self.opened += 1;
@@ -180,6 +184,7 @@ impl Sessions {
         while self.held > COMMANDS_MAX {
             // A window is far smaller than what all may hold together, so there is another one.
             let Some(other) = self.by_rest().find(|other| *other != number.session) else { break };
+            crate::sometimes!("a session is evicted since all hold too many commands");
             self.end(other);
             evicted.push(other);
         }

@@ -84,6 +84,7 @@ impl SessionTable {
             self.bytes -= first.remove().bytes.map_or(0, |bytes| bytes.len());
         }
         if self.bytes > REPLY_BYTES_MAX {
+            crate::sometimes!("the room for replies is used up, and the oldest go");
             self.make_room();
         }
     }

@@ -77,10 +77,14 @@ impl Feed {
             if self.next < first {
                 match if_purged {
                     IfPurged::Tell => {
+                        crate::sometimes!("a subscriber is told that what it asks for was purged");
                         self.send(SubscribeReply::Purged { first }).await?;
                         return Err(End::Done);
                     }
-                    IfPurged::SendState => self.send_state().await?,
+                    IfPurged::SendState => {
+                        crate::sometimes!("a subscriber that is behind the log is sent the state");
+                        self.send_state().await?;
+                    }
                 }
                 continue;
             }
@@ -116,6 +120,7 @@ impl Feed {
         let position = self.replica.position();
         let Some(last) = position.last else { return Ok(Vec::new()) };
         if self.log.numbering_at(last.number) != Some(position.numbering) {
+            crate::sometimes!("a subscriber waits while the log goes over to a snapshot");
             self.entry = None;
             return Ok(Vec::new());
         }
@@ -133,6 +138,7 @@ impl Feed {
         };
         self.entry = None;
         if entries.first().is_none_or(|first| first.header.number != start) {
+            crate::sometimes!("the log is purged while a subscriber reads it");
             return Ok(Vec::new());
         }
         self.entry = entries.last().map(|last| last.header.number + 1);

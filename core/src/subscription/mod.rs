@@ -174,10 +174,17 @@ impl<S: Service> Subscription<S> {
                 }
                 Ok(Some(Ok(SubscribeReply::Idle))) => {}
                 Ok(Some(Err(error))) => {
+                    crate::sometimes!("a subscription breaks, and goes on at another node");
                     tracing::debug!(%error, "a subscription goes on at another node");
                     self.turn_away().await;
                 }
-                Ok(None) | Err(_) => self.turn_away().await,
+                Ok(None) | Err(_) => {
+                    crate::sometimes!(
+                        reply.is_err(),
+                        "a subscription hears nothing, and goes on at another node"
+                    );
+                    self.turn_away().await;
+                }
             }
         }
     }

@@ -274,6 +274,7 @@ impl GroupState {
         match self.point(last.number) {
             Some(point) if point.id == last => {
                 let behind = last.number + 1 < self.end();
+                lovebird_core::sometimes!(behind, "a follower truncates what contradicts its leader");
                 Ok(behind.then_some(Operation::TruncateAfter(Some(point))))
             }
             held => Err(invalid(format!(
@@ -310,7 +311,10 @@ impl GroupState {
                 )));
             }
             Some(held) => held.numbering.or(installed),
-            None if self.is_empty() || upto.number >= self.end() => installed,
+            None if self.is_empty() || upto.number >= self.end() => {
+                lovebird_core::sometimes!("the log is purged beyond its end, to go on from a snapshot");
+                installed
+            }
             None if upto.number + 1 == self.first => self.floor(),
             None => {
                 return Err(invalid(format!(

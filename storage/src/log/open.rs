@@ -45,6 +45,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
         false => Some(replay(dir, segments, options.check, &mut |_, _, _| Ok(()))?),
     };
     for name in spares {
+        lovebird_core::sometimes!("a segment that was only being made ready is removed at open");
         disk.remove(&dir.join(name))?;
     }
     let Some((replay, last)) = replayed else {
@@ -92,6 +93,7 @@ pub(super) fn find(disk: &dyn Disk, dir: &Path) -> io::Result<Found> {
 /// so those not proven durable are written once more before the sync.
 fn mend(segment: &Segment, scan: &Scan, stream: u64) -> io::Result<()> {
     if let Tail::Torn { until } = scan.tail {
+        lovebird_core::sometimes!("a torn tail is cut at open");
         tracing::warn!(
             segment = %segment.path.display(),
             offset = scan.end,
@@ -112,6 +114,7 @@ fn mend(segment: &Segment, scan: &Scan, stream: u64) -> io::Result<()> {
     }
     let unproven = stream.saturating_sub(scan.durable);
     let mut at = scan.end.saturating_sub(unproven).max(SEGMENT_HEADER_BYTES as u64);
+    lovebird_core::sometimes!(at < scan.end, "what is not known to be durable is written again at open");
     let mut bytes = vec![0; MEND_BYTES];
     while at < scan.end {
         let part = bytes.len().min((scan.end - at) as usize);

@@ -52,9 +52,11 @@ pub(super) fn replay(
             _ => None,
         };
         if let (Check::LastSegment, Some(footer), Some(head)) = (check, footer, head(&segment, &header)?) {
+            lovebird_core::sometimes!("a segment is followed by its footer alone");
             replay.seal(&segment, &head, footer)?;
         } else {
             if check == Check::LastSegment {
+                lovebird_core::sometimes!("a segment that has no good footer is read as a whole");
                 tracing::warn!(segment = %segment.path.display(), "no good footer: reading all of the segment");
             }
             let scan = replay.scan(&segment, &header, end)?;
@@ -101,6 +103,7 @@ fn good(segment: &Segment, verdict: HeaderVerdict) -> Result<SegmentHeader, Open
         }
         HeaderVerdict::Good(header) => Ok(header),
         HeaderVerdict::Damaged => {
+            lovebird_core::sometimes!("a segment whose header is damaged is refused");
             let proof = "its header was synced before it got its name".to_owned();
             Err(OpenError::Damaged { path: path.clone(), offset: 0, proof, affected: Vec::new() })
         }
@@ -182,6 +185,7 @@ impl Replay {
     }
 
     fn damaged(&self, segment: &Segment, offset: u64, proof: String, later: Vec<Frame>) -> OpenError {
+        lovebird_core::sometimes!("damage in the middle of the log is refused");
         OpenError::Damaged { path: segment.path.clone(), offset, proof, affected: self.affected(later) }
     }
 

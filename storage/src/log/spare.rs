@@ -101,6 +101,7 @@ fn make(disk: &dyn Disk, path: PathBuf, bytes: u64, prepare: Prepare) -> io::Res
     match fill(&*file, bytes, prepare) {
         Ok(()) => Ok(Spare { path, file, bytes }),
         Err(e) => {
+            lovebird_core::sometimes!("the next segment cannot be made ready");
             if let Err(error) = disk.remove(&path) {
                 // It counts for nothing under this name, and the next opening removes it.
                 tracing::warn!(path = %path.display(), %error, "a spare segment could not be removed");

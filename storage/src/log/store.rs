@@ -74,6 +74,7 @@ impl GroupLog {
         bytes_max: usize,
         entries: &mut Vec<Entry>,
     ) -> io::Result<(u64, usize)> {
+        lovebird_core::sometimes!("entries are read back from their segments");
         let mut pieces = Vec::new();
         let read = {
             let trail = read(&self.group.trail);
@@ -91,7 +92,10 @@ impl GroupLog {
     fn explain(&self, failure: Failure) -> io::Error {
         let (segment, offset, id, what) = match failure {
             Failure::Disk(error) => return error,
-            Failure::Damaged { segment, offset, id, what } => (segment, offset, id, what),
+            Failure::Damaged { segment, offset, id, what } => {
+                lovebird_core::sometimes!("an entry that is read back is damaged");
+                (segment, offset, id, what)
+            }
         };
         let last_index = |number| Some(read(&self.group.trail).index().point(number)?.numbering?.last_index);
         let last = last_index(id.number);

@@ -169,6 +169,7 @@ impl Chunks {
     }
 
     fn wrong(&self, what: &str) -> io::Error {
+        lovebird_core::sometimes!("a damaged chunk of a snapshot is found when it is read");
         invalid(format!("its chunk at byte {} {what}", self.at))
     }
 

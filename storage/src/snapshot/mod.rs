@@ -105,6 +105,7 @@ impl SnapshotDirectory {
         for name in disk.list(&dir)? {
             let path = dir.join(&name);
             if name.ends_with(PARTIAL_SUFFIX) {
+                lovebird_core::sometimes!("a snapshot that was left unfinished is removed at open");
                 disk.remove(&path)?;
                 left = true;
             } else if name.ends_with(SUFFIX) {
@@ -167,6 +168,7 @@ impl Files {
         finished.push(snapshot.clone());
         finished.sort_by_key(|snapshot| age(snapshot));
         while finished.len() > KEPT {
+            lovebird_core::sometimes!("an old snapshot is removed");
             let oldest = finished.remove(0);
             // Not synced: after a crash it is merely there once more, until the next one is published.
             self.disk.remove(&self.dir.join(file_name(oldest.meta().last_entry())))?;
@@ -205,6 +207,7 @@ fn damaged(error: io::Error) -> io::Error {
     if !matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
         return error;
     }
+    lovebird_core::sometimes!("a damaged snapshot is refused at open");
     let advice =
         "the log before it may be gone. Restore the file from the same disk, or replace this replica";
     io::Error::new(error.kind(), format!("{error}; {advice}"))

@@ -27,6 +27,14 @@ pub(super) struct FileReceiver {
 impl FileReceiver {
     pub(super) fn start(files: Arc<Files>, id: SnapshotId) -> io::Result<FileReceiver> {
         let waiting = lock(&files.arrived).take();
+        lovebird_core::sometimes!(
+            waiting.as_ref().is_some_and(|arrived| arrived.id == id),
+            "a snapshot transfer goes on with what has arrived"
+        );
+        lovebird_core::sometimes!(
+            waiting.as_ref().is_some_and(|arrived| arrived.id != id),
+            "what has arrived of a snapshot is given up for another one"
+        );
         let arrived = match waiting.filter(|arrived| arrived.id == id) {
             Some(arrived) => arrived,
             None => Arrived { id, partial: Partial::create(files.disk.clone(), files.partial_path())? },

@@ -114,6 +114,7 @@ impl Sender {
             // With it vanishes whatever would have come after.
             Fate::Lost => std::future::pending().await,
             Fate::Reset => {
+                lovebird_core::sometimes!("a connection is reset under a stream");
                 self.reset.abort();
                 false
             }
@@ -154,7 +155,10 @@ impl Line {
                 },
                 Some(Sent::Failed(error)) => error,
                 Some(Sent::End) => return None,
-                None => gone(&this.link.from),
+                None => {
+                    lovebird_core::sometimes!("a stream breaks since the other side has gone");
+                    gone(&this.link.from)
+                }
             };
             Some((Err(error), None))
         })

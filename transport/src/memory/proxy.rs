@@ -115,6 +115,7 @@ impl Proxy {
     ) -> TransportResult<R> {
         let delivery = self.deliver(kind.request, request, true).await?;
         if let Some(again) = delivery.again {
+            lovebird_core::sometimes!("a call arrives twice");
             let Delivery { message, node, .. } = &delivery;
             let (there, message, endpoint) = (self.there.clone(), message.clone(), node.endpoint.clone());
             work_at(node, async move {
@@ -186,6 +187,7 @@ impl Proxy {
         let (reset, resetting) = AbortHandle::new_pair();
         let (mut to_node, at_node) = line(self.there.clone(), kind.request, reset.clone());
         if let Some(again) = again {
+            lovebird_core::sometimes!("the beginning of a stream arrives twice");
             let (first_few, endpoint) = (to_node.remembering(), node.endpoint.clone());
             let there = self.there.clone();
             work_at(&node, async move {
@@ -234,7 +236,10 @@ impl Proxy {
                 }
             },
             Fate::Lost => std::future::pending().await,
-            Fate::Reset => Err(broken(self.address(), "the connection was reset".to_owned())),
+            Fate::Reset => {
+                lovebird_core::sometimes!("a connection is reset before a call arrives");
+                Err(broken(self.address(), "the connection was reset".to_owned()))
+            }
         }
     }
 
