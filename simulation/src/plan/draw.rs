@@ -293,13 +293,17 @@ impl Plan {
         }
     }
 
+    /// Bad weather often passes, and sometimes lasts for the rest of the run.
     fn weather(&mut self, at: u64, chance: &mut Chance) {
         let mut rate = |most: u64| if chance.half() { chance.below(most + 1) as u16 } else { 0 };
-        let (lost_per_mille, doubled_per_mille, reset_per_mille) = (rate(30), rate(200), rate(30));
+        let (lost_per_mille, doubled_per_mille, reset_per_mille) = (rate(20), rate(300), rate(20));
         let slow_ms = *chance.one_of(&[0, 0, 20, 150]);
         self.push(at, Fault::Weather { lost_per_mille, doubled_per_mille, reset_per_mille, slow_ms });
-        let calm = Fault::Weather { lost_per_mille: 0, doubled_per_mille: 0, reset_per_mille: 0, slow_ms: 0 };
-        self.push(at + pause(chance), calm);
+        if !chance.once_in(3) {
+            let calm =
+                Fault::Weather { lost_per_mille: 0, doubled_per_mille: 0, reset_per_mille: 0, slow_ms: 0 };
+            self.push(at + pause(chance), calm);
+        }
     }
 
     /// Only nodes that are a minority, the same throughout a run, are ever damaged.
