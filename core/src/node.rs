@@ -296,7 +296,10 @@ async fn watch(
             // openraft only knows that something failed; the log knows what. A panic of the state machine is already
             // recorded.
             let reason = match log.failure() {
-                Some(failure) => Stopped::Storage(failure),
+                Some(failure) => {
+                    crate::sometimes!("a log fails, and its node stops");
+                    Stopped::Storage(failure)
+                }
                 None => Stopped::Internal(fatal),
             };
             stop.set(reason.clone());

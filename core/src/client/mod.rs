@@ -389,11 +389,10 @@ impl Pending {
                 crate::sometimes!("a caller gives up a command that was never sent");
                 not_committed("no leader took the command before its deadline")
             }
-            Err(_) => {
-                crate::sometimes!("a caller gives up a command that may still be committed");
-                let reason = "the command was proposed, but no majority confirmed it before its deadline";
-                Outcome::Unknown { reason: reason.to_owned() }
-            }
+            Err(_) => Outcome::Unknown {
+                reason: "the command was proposed, but no majority confirmed it before its deadline"
+                    .to_owned(),
+            },
         }
     }
 }

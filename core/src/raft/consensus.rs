@@ -320,7 +320,6 @@ impl Consensus {
 
     pub(crate) async fn vote(&self, request: VoteRequest) -> TransportResult<VoteReply> {
         let reply = self.raft.vote(to_raft_vote_request(request)).await.map(from_vote_response);
-        crate::sometimes!(reply.as_ref().is_ok_and(|reply| reply.granted), "a vote is granted");
         crate::sometimes!(reply.as_ref().is_ok_and(|reply| !reply.granted), "a vote is refused");
         reply.map_err(stopped)
     }

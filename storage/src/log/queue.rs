@@ -160,7 +160,6 @@ impl Shared {
             queue.urgent = 0;
             std::mem::take(&mut queue.pending)
         };
-        lovebird_core::sometimes!("a log fails and takes no more writes");
         tracing::error!(cause, "the log failed and takes no more writes");
         for done in batch.into_iter().chain(rest).filter_map(|pending| pending.done) {
             done(Err(poisoned(cause)));

@@ -74,7 +74,6 @@ impl GroupLog {
         bytes_max: usize,
         entries: &mut Vec<Entry>,
     ) -> io::Result<(u64, usize)> {
-        lovebird_core::sometimes!("entries are read back from their segments");
         let mut pieces = Vec::new();
         let read = {
             let trail = read(&self.group.trail);

@@ -155,10 +155,7 @@ impl Line {
                 },
                 Some(Sent::Failed(error)) => error,
                 Some(Sent::End) => return None,
-                None => {
-                    lovebird_core::sometimes!("a stream breaks since the other side has gone");
-                    gone(&this.link.from)
-                }
+                None => gone(&this.link.from),
             };
             Some((Err(error), None))
         })
