@@ -46,8 +46,8 @@ use crate::transport::{
     TransferRequest, TransportError, VoteReply, VoteRequest,
 };
 
-/// Bytes of a snapshot file in one message.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes of a snapshot file in one message. Simulated states are small, and their transfers are to have a middle, too.
+const CHUNK_BYTES: usize = if cfg!(madsim) { 1 << 10 } else { 1 << 20 };
 
 /// Chunks that may be under way: with them a transfer holds a few megabytes, whatever the snapshot's size.
 const CHUNKS_AHEAD: usize = 4;

@@ -71,7 +71,7 @@ impl Handles {
     fn handle<S: Service>(&self, first: u64) -> Client<S> {
         let mut addresses: Vec<String> = (1..=self.nodes).map(address).collect();
         addresses.rotate_left((first % self.nodes) as usize);
-        Client::over_with(&self.transport, addresses, self.options.clone())
+        Client::over_with(&self.transport, addresses, self.options)
     }
 }
 

@@ -77,7 +77,10 @@ pub(super) fn make(scenarios: &[Scenario]) -> Result<Verdict, Failure> {
     let run = scenario.plan(plan.clone()).keep(if story { Keep::Story } else { Keep::Tally }).until(until);
     let run = with_bug(run, bug.as_deref())?;
     let (tell, told) = mpsc::channel();
-    thread::spawn(move || tell.send(run.run()));
+    thread::spawn(move || {
+        // An error says that patience has ended, which has then been told.
+        let _ = tell.send(run.run());
+    });
     let outcome = told.recv_timeout(PATIENCE).unwrap_or_else(|_| {
         let sentence = format!(
             "after {PATIENCE:?} of real time the run had not come to its end: something goes in circles"

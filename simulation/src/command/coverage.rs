@@ -7,6 +7,7 @@ use super::{Failure, Verdict};
 use crate::scenario::Scenario;
 
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]
     sweep: sweep::Options,

@@ -183,6 +183,7 @@ fn thin_out<E>(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::plan::Who;
