@@ -30,7 +30,7 @@ use probe::Probe;
 pub use outcome::Outcome;
 
 /// How often nodes are looked at.
-const GLANCE: Duration = Duration::from_millis(20);
+const GLANCE: Duration = Duration::from_millis(50);
 
 /// A run to be made.
 #[derive(Clone)]

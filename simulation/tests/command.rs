@@ -46,3 +46,65 @@ fn trace_has_a_line_for_each_event() {
     assert!(said(&output).contains(&format!("{} events are in", trace.lines().count())), "{}", said(&output));
     assert!(trace.contains("Applied"), "nothing was applied");
 }
+
+#[test]
+fn seed_is_drawn_as_a_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let output = sim(&["explain", "5", "--out", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", said(&output));
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(page.contains("<canvas") && page.contains("under seed 5"), "{} bytes", page.len());
+}
+
+#[test]
+fn marks_are_counted() {
+    let output = sim(&["coverage", "--seeds", "4", "--from", "1"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("marks were reached in 4 runs"), "{}", said(&output));
+}
+
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+
+    /// A bug that shows at once: what matters here is what becomes of a seed that breaks a promise.
+    const BUG: &str = "skip-behind-state";
+
+    #[test]
+    fn sweep_that_finds_something_fails_and_says_what_to_do() {
+        let output = sim(&["run", "--seeds", "6", "--from", "1", "--bug", BUG]);
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains("VIOLATION [subscriptions have no gaps]"), "{text}");
+        assert!(text.contains("cargo sim shrink"), "{text}");
+    }
+
+    #[test]
+    fn seed_that_breaks_a_promise_is_cut_down_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kept.json");
+        let keep_in = folder.path().to_str().unwrap();
+        let arguments =
+            ["shrink", "1", "--bug", BUG, "--keep-in", keep_in, "--name", "kept", "--seconds", "30"];
+        let output = sim(&arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let kept = lovebird_simulation::command::Kept::read(&path).unwrap();
+        let before = lovebird_simulation::plan::Plan::of(1, &kept.plan.scenario);
+        assert!(kept.plan.size() * 10 < before.size(), "{} of {}", kept.plan.size(), before.size());
+        let plan = path.to_str().unwrap();
+        let output = sim(&["replay", "--plan", plan, "--bug", BUG]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        let output = sim(&["replay", "--plan", plan]);
+        assert!(output.status.success(), "{}", said(&output));
+        let output = sim(&["run", "--seeds", "1", "--from", "1", "--kept", keep_in]);
+        assert!(output.status.success() && said(&output).contains("2 runs in"), "{}", said(&output));
+    }
+
+    #[test]
+    fn bug_that_is_not_known_is_told() {
+        let output = sim(&["bugs", "--only", "nothing"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains("there is no bug \"nothing\"; there are"), "{}", said(&output));
+    }
+}

@@ -11,7 +11,7 @@ use lovebird_storage::MemoryDisk;
 use lovebird_storage::disk::{Fault as DiskFault, Lost, Space};
 use madsim::runtime::Handle;
 
-use super::{Cluster, Ends, Stand};
+use super::{Cluster, Ends, Stand, lock};
 use crate::chance::Chance;
 use crate::pace::Latency;
 use crate::plan::{Direction, Fault, Survives, Who};
@@ -51,11 +51,10 @@ impl<S: Subject> Cluster<S> {
             Fault::Full { node } => self.with_stand(*node, |stand| stand.set_space(Space::Full)),
             Fault::Space { node } => self.with_stand(*node, |stand| stand.set_space(Space::Free)),
             Fault::FlipBit { node, choice } => self.damage(*node, |disk| {
-                // Most of what a disk holds is snapshots, and most of what matters is the log.
-                let which = |path: &Path| choice % 2 == 0 || path.starts_with("/data/log");
-                match choice / 2 % 4 {
-                    0 => disk.lose_sector(choice / 8, Lost::Garbage, which),
-                    _ => disk.flip_bit(choice / 8, which),
+                let which = |path: &Path| path.starts_with(part(*choice));
+                match choice / 8 % 4 {
+                    0 => disk.lose_sector(choice / 32, Lost::Garbage, which),
+                    _ => disk.flip_bit(choice / 32, which),
                 };
             }),
             Fault::Wipe { node } => self.damage(*node, MemoryDisk::wipe),
@@ -83,14 +82,23 @@ impl<S: Subject> Cluster<S> {
     }
 
     fn crash_in_disk(&self, node: u64, operation: u64, survives: Survives) {
-        self.with_running(node, |stand| {
-            stand.excuse();
-            let (of_node, struck) = (stand.clone(), self.struck.clone());
-            stand.disk.crash_at(operation, keeping(survives), move || {
-                of_node.revoke();
-                // An error says that the run is over.
-                let _ = struck.send(of_node.id);
-            });
+        let Some(place) = self.places.get(&node) else { return };
+        if Handle::current().is_exit(place.handle.id()) {
+            // In the middle of its start, then.
+            *lock(&place.stand.crash_at_start) = Some((operation, survives));
+        } else {
+            self.arm(&place.stand, operation, survives);
+        }
+    }
+
+    /// In this life, the machine loses power in the middle of an operation of its disk.
+    pub(super) fn arm(&self, stand: &Arc<Stand<S>>, operation: u64, survives: Survives) {
+        stand.excuse();
+        let (of_node, struck) = (stand.clone(), self.struck.clone());
+        stand.disk.crash_at(operation, keeping(survives), move || {
+            of_node.revoke();
+            // An error says that the run is over.
+            let _ = struck.send(of_node.id);
         });
     }
 
@@ -193,6 +201,7 @@ impl<S: Subject> Cluster<S> {
             let stand = &self.places[&node].stand;
             stand.pace.set(Latency::default());
             stand.set_space(Space::Free);
+            *lock(&stand.crash_at_start) = None;
             // Whose disk is still to fail begins anew, without that before it.
             if stand.excused.load(Ordering::Relaxed) {
                 self.kill(node, Ends::Process);
@@ -214,6 +223,16 @@ impl<S: Subject> Stand<S> {
             self.excuse();
         }
         self.disk.set_space(space);
+    }
+}
+
+/// What of a data directory is damaged. Most of what a disk holds is snapshots, and most of what matters is the log.
+fn part(choice: u64) -> &'static str {
+    match choice % 8 {
+        0..=3 => "/data/log",
+        4 | 5 => "/data/snapshots",
+        6 => "/data/identity",
+        _ => "/data",
     }
 }
 

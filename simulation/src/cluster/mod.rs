@@ -23,7 +23,7 @@ use crate::links::Links;
 pub(crate) use crate::links::address;
 use crate::mount::Mount;
 use crate::pace::{Pace, SyncEvent};
-use crate::plan::{Plan, Who};
+use crate::plan::{Plan, Survives, Who};
 use crate::story::{Turn, What};
 use crate::watched::Subject;
 
@@ -66,6 +66,8 @@ struct Stand<S: Subject> {
     pace: Pace,
     /// Its disk was made to fail: in this life it may stop by itself.
     excused: AtomicBool,
+    /// When it starts next, its machine loses power in the middle of this operation of its disk.
+    crash_at_start: Mutex<Option<(u64, Survives)>>,
     /// Its disk has no space: no life may be expected to go on, or to begin.
     full: AtomicBool,
     /// Its data was damaged, or is gone: it may stop by itself or refuse to start, for good.
@@ -164,6 +166,7 @@ impl<S: Subject> Cluster<S> {
                     term: AtomicU64::new(0),
                     pace: Pace::default(),
                     excused: AtomicBool::new(false),
+                    crash_at_start: Mutex::default(),
                     full: AtomicBool::new(false),
                     lost: AtomicBool::new(false),
                     ended: AtomicBool::new(false),
@@ -288,6 +291,10 @@ impl<S: Subject> Cluster<S> {
             // What a disk was told to do wrong, it was told for the life that has ended.
             place.stand.ended.store(false, Ordering::Relaxed);
             place.stand.excused.store(false, Ordering::Relaxed);
+            let crash = lock(&place.stand.crash_at_start).take();
+            if let Some((operation, survives)) = crash {
+                self.arm(&place.stand, operation, survives);
+            }
             Handle::current().restart(place.handle.id());
         }
     }

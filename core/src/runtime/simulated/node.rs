@@ -4,6 +4,7 @@
 //! goes back or leaps. The generator is the node's own, so that what one node draws neither moves what another draws nor
 //! the order in which tasks run. Both outlive a kill: a restarted node must not draw its old numbers again.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,12 +21,29 @@ use super::Instant;
 
 const MILLION: i64 = 1_000_000;
 
+thread_local! {
+    /// The nodes of this thread's run that were asked for already: everything that is done asks for its node, many times, and
+    /// the way through madsim's registry is long.
+    static KNOWN: RefCell<BTreeMap<NodeId, Arc<Node>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
 /// The node whose task runs now.
 ///
 /// # Panics
 /// Outside [`Simulation::block_on`](super::Simulation::block_on).
 pub(super) fn current() -> Arc<Node> {
-    plugin::simulator::<Nodes>().get(plugin::node())
+    let id = plugin::node();
+    let known = KNOWN.with_borrow(|known| known.get(&id).cloned());
+    known.unwrap_or_else(|| {
+        let node = plugin::simulator::<Nodes>().get(id);
+        KNOWN.with_borrow_mut(|known| known.insert(id, node.clone()));
+        node
+    })
+}
+
+/// Another run begins on this thread, whose nodes have the same numbers.
+pub(super) fn forget_known() {
+    KNOWN.with_borrow_mut(BTreeMap::clear);
 }
 
 /// All nodes of a run. madsim tells it of each node that is made.

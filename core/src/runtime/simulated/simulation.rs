@@ -5,7 +5,7 @@ use std::future::Future;
 
 use madsim::runtime::{Handle, Runtime};
 
-use super::node::Nodes;
+use super::node::{self, Nodes};
 
 /// One run, decided by its seed.
 ///
@@ -36,6 +36,7 @@ impl Simulation {
     /// # Panics
     /// If a task does, or if all tasks wait and no timer is left that could wake one.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        node::forget_known();
         self.runtime.block_on(future)
     }
 }
