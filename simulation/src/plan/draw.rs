@@ -206,12 +206,6 @@ impl Plan {
                 let ppm = chance.below(2 * most + 1) as i32 - most as i32;
                 self.push(at, Fault::Drift { node, ppm });
             }
-            Class::CrashInDisk => {
-                let who = if chance.half() { Who::Leader } else { who };
-                let operation = 1 + chance.below(40);
-                self.push(at, Fault::CrashInDisk { who, operation, survives: survives(chance) });
-                self.push(at + 500 + pause(chance), Fault::Revive);
-            }
             Class::CrashLoop => self.crash_loop(node, at, chance),
             Class::Leader => self.against_the_leader(at, chance),
             Class::Bridge => self.bridge(node, at, at + pause(chance)),
@@ -224,6 +218,20 @@ impl Plan {
             Class::Leap => {
                 let ahead_ms = *chance.one_of(&[-86_400_000, -1000, 0, 1000, 86_400_000]);
                 self.push(at, Fault::Leap { node, ahead_ms });
+            }
+            _ => self.inflict_on_disk(class, node, at, chance),
+        }
+    }
+
+    /// The same for the classes that are about disks.
+    fn inflict_on_disk(&mut self, class: Class, node: u64, at: u64, chance: &mut Chance) {
+        let who = Who::Node(node);
+        match class {
+            Class::CrashInDisk => {
+                let who = if chance.half() { Who::Leader } else { who };
+                let operation = 1 + chance.below(40);
+                self.push(at, Fault::CrashInDisk { who, operation, survives: survives(chance) });
+                self.push(at + 500 + pause(chance), Fault::Revive);
             }
             Class::SlowDisk => {
                 self.push(at, Fault::SlowDisk { node, sync_ms: *chance.one_of(&[5, 30, 200, 900]) });
@@ -252,6 +260,7 @@ impl Plan {
                     self.push(at + 500 + pause(chance), Fault::Revive);
                 }
             }
+            other => unreachable!("{other:?} is not about disks"),
         }
     }
 
