@@ -51,13 +51,17 @@
 //!   linearizable read what anyone had been told; the same for one by lease, in runs where no clock drifts; what was asked
 //!   for; what a handle that never goes back had seen, and what was handed on to another handle. Together with what holds for
 //!   commands that is linearizability, decided in linear time because the order is known; for histories of which no order is known
-//!   there is [`linearizable`].
+//!   there is
+//!   [`linearizable`], and `tests/search.rs` has it agree.
 //! - *Subscriptions.* No gaps, no repeats, no reordering, and the very commands, terms and times that were applied, through
 //!   crashes of subscribers and nodes; a state that comes in the place of records is the one at its log index, and "purged" is said
 //!   only where it is so; every subscriber comes to the end of the log.
 //!
 //! At the end: logs hold the same bytes where they hold the same entry, numbered as counting has it, and the commands that were
 //! applied; the cluster serves through each node within a bound.
+//!
+//! A plan that goes *beyond* what the promises allow for damages a majority of the disks. Then nothing need serve and nodes may
+//! stop or refuse to start, but everything else is demanded as ever: a loud stop, never a wrong answer.
 //!
 //! # One seed, one story
 //!
@@ -73,10 +77,11 @@
 //! # What is not there yet
 //!
 //! - **Members** stay who they are, and nobody hands leadership over. A disk that was wiped keeps its node out for the rest of a run.
-//! - **Damage** hits only what a minority may suffer; there is no mode that goes beyond and expects a loud stop.
 //! - **Syncs** of snapshots, of segments that are begun and of directories take no time; names are lost as a suffix only, as in a
 //!   file system with a journal.
 //! - **Session commands** are not delivered twice by the network; what clients send again is.
+//! - **Limits** that are large in production are never met: as many sessions as a cluster keeps, as many bytes of replies, a full
+//!   queue of commands.
 //! - **Sessions** expire by their own patience alone: never because there are too many of them. The clients are all outside: no
 //!   node's own is at work.
 //!

@@ -58,6 +58,14 @@ fn seed_is_drawn_as_a_page() {
 }
 
 #[test]
+fn damage_to_a_majority_ends_in_loud_stops_and_no_wrong_answers() {
+    let output = sim(&["run", "--seeds", "20", "--from", "1", "--beyond", "--json"]);
+    assert!(output.status.success(), "{}", said(&output));
+    let sum: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(sum["tally"]["stops"].as_u64().unwrap() > 20, "{sum}");
+}
+
+#[test]
 fn marks_are_counted() {
     let output = sim(&["coverage", "--seeds", "4", "--from", "1"]);
     assert!(output.status.success(), "{}", said(&output));

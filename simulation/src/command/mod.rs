@@ -65,8 +65,11 @@ struct Which {
     /// The scenario, if not the one that the seed chooses.
     #[arg(long)]
     scenario: Option<String>,
+    /// With damage to a majority of the disks: nothing need serve then, and no answer may be wrong.
+    #[arg(long)]
+    beyond: bool,
     /// A kept plan, in place of a seed.
-    #[arg(long, conflicts_with_all = ["seed", "scenario"])]
+    #[arg(long, conflicts_with_all = ["seed", "scenario", "beyond"])]
     plan: Option<PathBuf>,
 }
 
@@ -75,11 +78,17 @@ impl Which {
         match (&self.plan, self.seed) {
             (Some(path), _) => Ok(kept::Kept::read(path)?.plan),
             (None, Some(seed)) => {
-                Ok(Plan::of(seed, named(scenarios, self.scenario.as_deref(), seed)?.name()))
+                Ok(drawn(seed, named(scenarios, self.scenario.as_deref(), seed)?, self.beyond))
             }
             (None, None) => Err("name a seed, or a plan by --plan".into()),
         }
     }
+}
+
+/// The plan of a seed.
+fn drawn(seed: u64, scenario: &Scenario, beyond: bool) -> Plan {
+    let plan = Plan::of(seed, scenario.name());
+    if beyond { plan.beyond() } else { plan }
 }
 
 /// The scenario of this name, or the one that the seed chooses.

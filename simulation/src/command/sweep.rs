@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::apart::{How, Report, cores, many};
 use super::kept::Kept;
-use super::{Failure, Verdict, named};
+use super::{Failure, Verdict, drawn, named};
 use crate::check::Tally;
 use crate::plan::Plan;
 use crate::run::Outcome;
@@ -28,6 +28,9 @@ pub(super) struct Options {
     /// The scenario, if not the one that each seed chooses.
     #[arg(long)]
     pub(super) scenario: Option<String>,
+    /// Damages a majority of the disks: nothing need serve then, and no answer may be wrong.
+    #[arg(long)]
+    pub(super) beyond: bool,
     /// How many runs at a time; by default one a core.
     #[arg(long)]
     pub(super) jobs: Option<usize>,
@@ -95,7 +98,7 @@ pub(super) fn sweep(scenarios: &[Scenario], options: &Options) -> Result<Sum, Fa
     let bar = bar(kept.len() as u64 + options.seeds);
     let mut plans =
         kept.into_iter().map(|(_, kept)| kept.plan).chain((from..from + options.seeds).filter_map(|seed| {
-            Some(Plan::of(seed, named(scenarios, options.scenario.as_deref(), seed).ok()?.name()))
+            Some(drawn(seed, named(scenarios, options.scenario.as_deref(), seed).ok()?, options.beyond))
         }));
     let stop = std::sync::atomic::AtomicBool::new(false);
     let (mut sum, begun) = (Sum::default(), Instant::now());

@@ -96,6 +96,21 @@ impl Plan {
         plan
     }
 
+    /// The same with damage to a majority of the disks.
+    pub fn beyond(mut self) -> Plan {
+        self.beyond = true;
+        let mut chance = Chance::new(self.seed, 7);
+        let first = chance.below(self.nodes);
+        for place in 0..=self.nodes / 2 {
+            let node = 1 + (first + place) % self.nodes;
+            let at = chance.between(self.length_ms / 4, self.length_ms);
+            let fault = damaging(node, &mut chance);
+            self.down(at, fault, node, pause(&mut chance));
+        }
+        self.steps.sort_by_key(|step| step.at_ms);
+        self
+    }
+
     /// A plan in which nothing happens.
     pub fn calm(seed: u64, scenario: &str, nodes: u64, length_ms: u64) -> Plan {
         Plan {
@@ -103,6 +118,7 @@ impl Plan {
             scenario: scenario.to_owned(),
             nodes,
             length_ms,
+            beyond: false,
             steps: Vec::new(),
             clients: Vec::new(),
             subscribers: Vec::new(),
@@ -323,10 +339,7 @@ impl Plan {
         }
         let first = Chance::new(self.seed, 4).below(self.nodes);
         let node = 1 + (first + node % minority) % self.nodes;
-        let fault = match chance.below(4) {
-            0 => Fault::Wipe { node },
-            _ => Fault::FlipBit { node, choice: chance.any() },
-        };
+        let fault = damaging(node, chance);
         self.down(at, fault, node, pause(chance));
     }
 
@@ -367,6 +380,13 @@ fn reading(chance: &mut Chance) -> Reading {
         5 => Reading::Stale,
         6 => Reading::Monotonic,
         _ => Reading::MonotonicLinearizable,
+    }
+}
+
+fn damaging(node: u64, chance: &mut Chance) -> Fault {
+    match chance.below(4) {
+        0 => Fault::Wipe { node },
+        _ => Fault::FlipBit { node, choice: chance.any() },
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Plan {
     pub nodes: u64,
     /// When the faults end and everything is healed, in milliseconds of simulated time.
     pub length_ms: u64,
+    /// More is damaged than the promises allow for: the cluster may refuse to serve, for good, and must still give no wrong answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beyond: bool,
     /// In the order of their times.
     pub steps: Vec<Step>,
     /// Who proposes and asks.
