@@ -83,6 +83,9 @@ bugs! {
     WaitForever = "wait-forever",
     /// The same where nothing but the end of the answers was lost: the bug that the simulator found in ours.
     ForgetLostEnd = "forget-lost-end",
+    /// A peer is sent what follows behind entries that were purged while they were to be sent: the bug that the simulator found at
+    /// our boundary to openraft.
+    SendBehindGap = "send-behind-gap",
     /// A leader that is restarted goes on leading in its old term, in which it may have sent entries that it does not have any
     /// more (3, 4).
     RestoreLeader = "restore-leader",

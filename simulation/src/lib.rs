@@ -51,8 +51,7 @@
 //!   linearizable read what anyone had been told; the same for one by lease, in runs where no clock drifts; what was asked
 //!   for; what a handle that never goes back had seen, and what was handed on to another handle. Together with what holds for
 //!   commands that is linearizability, decided in linear time because the order is known; for histories of which no order is known
-//!   there is
-//!   [`linearizable`], and `tests/search.rs` has it agree.
+//!   there is [`linearizable`], and `tests/search.rs` has both agree.
 //! - *Subscriptions.* No gaps, no repeats, no reordering, and the very commands, terms and times that were applied, through
 //!   crashes of subscribers and nodes; a state that comes in the place of records is the one at its log index, and "purged" is said
 //!   only where it is so; every subscriber comes to the end of the log.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lovebird_simulation::plan::{Fault, Plan, Step, Who};
 use lovebird_simulation::run::Outcome;
 use lovebird_simulation::scenario::Scenario;
-use lovebird_simulation::workloads::Arithmetic;
+use lovebird_simulation::workloads::{Arithmetic, all};
 
 /// Far longer than any of these runs takes. In one that goes on for ever without simulated time passing, nothing simulated
 /// can notice that.
@@ -43,5 +43,19 @@ fn leader_does_not_go_in_circles_while_a_follower_is_down() {
             vec![step(1000, Fault::Kill { who: Who::Node(node) }), step(6000, Fault::Restart { node })];
         let outcome = told(steps, 8000);
         assert!(outcome.tally.acknowledged > 200, "{outcome}");
+    }
+}
+
+/// What whole seeds have found, which no smaller plan shows: a scenario, a seed, and what it was.
+const SEEDS: [(&str, u64, &str); 1] =
+    [("arithmetic-primary", 106_523, "a follower was sent what follows behind entries that had been purged")];
+
+#[test]
+fn seeds_that_broke_a_promise_keep_it() {
+    for (name, seed, story) in SEEDS {
+        let scenarios = all();
+        let scenario = scenarios.iter().find(|scenario| scenario.name() == name).unwrap();
+        let outcome = scenario.seed(seed).run();
+        assert!(outcome.broken().is_none(), "{story}: {outcome}");
     }
 }

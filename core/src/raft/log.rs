@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 use openraft::alias::{LogIdOf, VoteOf};
+use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
@@ -115,8 +116,16 @@ impl RaftLogReader<Types> for LogAdapter {
         Ok(self.log.state().vote.map(to_raft_vote))
     }
 
+    /// What a peer is sent. A replication that RaftCore has given up already may still ask for what was purged meanwhile: then
+    /// nothing is given, which openraft takes for a heartbeat, and not what follows behind the gap, which it would send.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<LogEntry>, io::Error> {
-        self.read(start..end, MESSAGE_BYTES).await
+        let entries = self.read(start..end, MESSAGE_BYTES).await?;
+        let follows =
+            planted::is(Bug::SendBehindGap) || entries.first().is_none_or(|first| first.index() == start);
+        if !follows {
+            crate::sometimes!("a peer is to be sent what was purged meanwhile");
+        }
+        Ok(if follows { entries } else { Vec::new() })
     }
 
     async fn entries_stream<RB>(

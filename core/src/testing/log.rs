@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::testing::log::{StoreBuilder, Suite};
-use openraft::{OptionalSend, RaftSnapshotBuilder, StorageError};
+use openraft::{OptionalSend, RaftLogReader, RaftSnapshotBuilder, StorageError};
 
 use crate::apply::{Replica, SnapshotPolicy};
 use crate::context::Context;
@@ -34,14 +34,44 @@ pub struct Storage {
     pub guard: Box<dyn Any + Send + Sync>,
 }
 
-/// Runs openraft's log suite. `build` is called once a test and gives an empty storage for group 0 each time.
+/// Runs openraft's log suite, and what it does not ask. `build` is called once a test and gives an empty storage for group 0 each
+/// time.
 ///
 /// # Panics
 /// If the suite finds a fault.
 pub async fn log_suite(build: impl Fn() -> Storage + Send + Sync) {
+    nothing_is_sent_from_behind_a_gap(build()).await;
     if let Err(error) = Suite::test_all(Builder(build)).await {
         panic!("openraft's log suite fails: {error}");
     }
+}
+
+/// A peer that is to be sent what was purged meanwhile is sent nothing, and not what follows.
+async fn nothing_is_sent_from_behind_a_gap(Storage { log, guard, .. }: Storage) {
+    let blank = |number| {
+        let mut blank = Entry::new(EntryKind::Blank, Bytes::new());
+        (blank.header.term, blank.header.number) = (1, number);
+        blank
+    };
+    let purged = blank(4).id();
+    if let Err(error) =
+        log.append((1..10).map(blank).collect(), Box::new(|_| {})).and_then(|()| log.purge(purged))
+    {
+        panic!("the log could not be filled: {error}");
+    }
+    let mut reader = LogAdapter::new(log, 0);
+    let held = async |reader: &mut LogAdapter, start, end| match reader
+        .limited_get_log_entries(start, end)
+        .await
+    {
+        Ok(entries) => entries.into_iter().map(|entry| entry.into_entry().header.number).collect::<Vec<_>>(),
+        Err(error) => panic!("entries {start} to {end} could not be read: {error}"),
+    };
+    assert_eq!(held(&mut reader, 5, 8).await, [5, 6, 7]);
+    for start in 1..5 {
+        assert_eq!(held(&mut reader, start, 8).await, [0; 0], "asked for {start}, which was purged");
+    }
+    drop(guard);
 }
 
 /// Small enough that even a small snapshot takes several messages.
