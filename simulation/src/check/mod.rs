@@ -17,8 +17,9 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use lovebird_core::runtime::Instant;
+use madsim::time::TimeHandle;
 use serde::{Deserialize, Serialize};
 
 use crate::story::{Event, Turn, What};
@@ -112,7 +113,8 @@ impl Tally {
 
 struct Seen {
     tally: Tally,
-    start: Option<Instant>,
+    /// In true time: the clocks of nodes drift.
+    start: Option<Duration>,
     trace: DefaultHasher,
     /// All that happened, if it is kept.
     story: Option<Vec<Event>>,
@@ -145,7 +147,7 @@ struct Seen {
 
 impl Seen {
     fn now_nanos(&self) -> u64 {
-        self.start.map_or(0, |start| start.until(Instant::now()).as_nanos() as u64)
+        self.start.map_or(0, |start| (TimeHandle::current().elapsed() - start).as_nanos() as u64)
     }
 
     fn note(&mut self, what: What, detail: impl FnOnce(&Seen) -> String) {
@@ -217,7 +219,7 @@ impl Checker {
 
     /// The run begins now.
     pub fn start(&self) {
-        self.seen().start = Some(Instant::now());
+        self.seen().start = Some(TimeHandle::current().elapsed());
     }
 
     /// Something does not hold that the caller has found out.
