@@ -76,6 +76,8 @@
 //! # What is not there yet
 //!
 //! - **Members** stay who they are, and nobody hands leadership over. A disk that was wiped keeps its node out for the rest of a run.
+//! - **A damaged disk** keeps its power: a log whose last frame is damaged, and whose machine then loses power before anything else
+//!   was synced, cannot tell that from a torn write, and is opened without that frame.
 //! - **Syncs** of snapshots, of segments that are begun and of directories take no time; names are lost as a suffix only, as in a
 //!   file system with a journal.
 //! - **Session commands** are not delivered twice by the network; what clients send again is.

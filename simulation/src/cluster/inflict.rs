@@ -93,6 +93,10 @@ impl<S: Subject> Cluster<S> {
 
     /// In this life, the machine loses power in the middle of an operation of its disk.
     pub(super) fn arm(&self, stand: &Arc<Stand<S>>, operation: u64, survives: Survives) {
+        if stand.lost.load(Ordering::Relaxed) {
+            // See `kill`.
+            return;
+        }
         stand.excuse();
         let (of_node, struck) = (stand.clone(), self.struck.clone());
         stand.disk.crash_at(operation, keeping(survives), move || {

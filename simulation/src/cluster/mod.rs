@@ -269,8 +269,12 @@ impl<S: Subject> Cluster<S> {
         // The disk first: what the node's tasks still hold must not write to it when they are dropped.
         place.stand.revoke();
         match ends {
-            Ends::Process => place.stand.disk.kill(),
-            Ends::Machine(keep) => place.stand.disk.crash_keeping(keep),
+            // One fault too many for one log: what proves that its last frame is damaged, and not torn, may itself not be synced,
+            // and would be gone with the power. So a machine whose disk is damaged keeps its power.
+            Ends::Machine(keep) if !place.stand.lost.load(Ordering::Relaxed) => {
+                place.stand.disk.crash_keeping(keep);
+            }
+            Ends::Process | Ends::Machine(_) => place.stand.disk.kill(),
         }
         // One that stands still is let go first, so that its tasks end like all others.
         Handle::current().resume(place.handle.id());
