@@ -124,10 +124,10 @@ fn search_finds_an_order_for_what_clients_saw() {
 fn search_finds_none_when_one_answer_is_another() {
     let mut history = history(&story(1));
     let reads = history.iter().filter(|operation| matches!(operation.input, Input::Read(_))).count();
-    let middle = history
+    let mut middle = history
         .iter_mut()
         .filter(|operation| matches!(operation.input, Input::Read(_)) && operation.returned.is_some());
     // No register ever holds this.
-    middle.skip(reads / 2).next().unwrap().returned.as_mut().unwrap().1 = 77;
+    middle.nth(reads / 2).unwrap().returned.as_mut().unwrap().1 = 77;
     assert!(matches!(check(&Registers, &history, STEPS_MAX), Verdict::Not(_)));
 }
