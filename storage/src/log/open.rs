@@ -1,5 +1,5 @@
 //! Opening: finds the segments, follows them ([`super::replay`]), cuts a torn tail, makes all of it durable, and gives a
-//! writer that goes on at the end. Nothing is changed before everything is found to be in order.
+//! writer that goes on at the end. Nothing is changed before everything is found to be in order; what is refused is synced as it is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -39,10 +39,14 @@ pub(super) struct Found {
 pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Result<Opened> {
     disk.create_dir(dir)?;
     let Found { segments, spares } = find(&*disk, dir)?;
-    let replayed = match segments.is_empty() {
-        true if options.missing == Missing::Refuse => return Err(OpenError::NoLog { dir: dir.into() }.into()),
-        true => None,
-        false => Some(replay(dir, segments, options.check, &mut |_, _, _| Ok(()))?),
+    let newest = segments.back().map(|(segment, _)| segment.clone());
+    let replayed = match newest {
+        None if options.missing == Missing::Refuse => return Err(OpenError::NoLog { dir: dir.into() }.into()),
+        None => None,
+        Some(newest) => Some(
+            replay(dir, segments, options.check, &mut |_, _, _| Ok(()))
+                .inspect_err(|_| keep_evidence(&newest))?,
+        ),
     };
     for name in spares {
         lovebird_core::sometimes!("a segment that was only being made ready is removed at open");
@@ -67,6 +71,18 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, options: &Options) -> io::Re
     let group = |(id, trail)| (id, Arc::new(Group::new(id, trail, options.cache_bytes)));
     let groups = replay.trails.into_iter().map(group).collect();
     Ok(Opened { groups, writer: Writer::new(disk, dir, options, end) })
+}
+
+/// What is refused now must be refused after a loss of power, too. But the mark which proves that the last frame was synced, and is
+/// damaged therefore, may be in the system's hands alone: without it that frame would be taken for a torn tail.
+fn keep_evidence(newest: &Segment) {
+    if let Err(error) = newest.file.sync_data() {
+        tracing::error!(
+            segment = %newest.path.display(),
+            %error,
+            "the log is refused, and what shows why could not be synced: do not let this machine lose its power"
+        );
+    }
 }
 
 /// Lists what lies in the directory, and reads the headers.

@@ -56,6 +56,23 @@ fn torn_tail_is_cut_at_every_byte_of_the_last_frame() {
     }
 }
 
+/// That the last frame had been synced is known from the mark behind it, for which nobody waits, and which is not synced. Found by
+/// the simulator: a node refused a damaged log, its machine lost power, and then it opened the log without what was damaged.
+#[test]
+fn damage_that_was_refused_is_refused_after_a_power_loss_too() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk);
+    stretch(&*log.group(0), 5, 10);
+    disk.kill();
+    drop(log);
+    // Of the eight sectors that are synced the last is the one of entry 5.
+    let (_, damaged) = disk.flip_bit(7, |_| true).unwrap();
+    assert!((frame_of(5)..frame_of(6)).contains(&damaged), "byte {damaged} was damaged");
+    let refused = refusal(&disk);
+    disk.crash();
+    assert_eq!(refusal(&disk), refused);
+}
+
 #[test]
 fn file_that_was_cut_within_the_padding_of_its_last_frame_has_lost_nothing() {
     let disk = small_log(5);
