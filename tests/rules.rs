@@ -58,7 +58,7 @@ const DRIVERS: &[Driver] = &[
     Driver {
         file: "storage/src/log/driver.rs",
         names: &["thread::Builder"],
-        reason: "the log's writer thread; a simulated build writes in place",
+        reason: "the log's writer thread; a simulator writes in turns",
     },
     Driver {
         file: "simulation/src/run.rs",

@@ -76,8 +76,8 @@
 //! # What is not there yet
 //!
 //! - **Members** stay who they are, and nobody hands leadership over. A disk that was wiped keeps its node out for the rest of a run.
-//! - **A damaged disk** keeps its power: a log whose last frame is damaged, and whose machine then loses power before anything else
-//!   was synced, cannot tell that from a torn write, and is opened without that frame.
+//! - **A damaged disk** keeps its power until the log on it was opened: what proves that the last frame is damaged may not be
+//!   synced before that, and without it there is no telling damage from a torn write.
 //! - **Syncs** of snapshots, of segments that are begun and of directories take no time; names are lost as a suffix only, as in a
 //!   file system with a journal.
 //! - **Session commands** are not delivered twice by the network; what clients send again is.

@@ -17,7 +17,7 @@ use madsim::time::TimeHandle;
 
 use crate::check::{Checker, Invariant, Keep};
 use crate::clients::Clients;
-use crate::cluster::{Cluster, DiskMaker};
+use crate::cluster::Cluster;
 use crate::links::Links;
 use crate::plan::{Fault, Plan, Survives};
 use crate::scenario::Scenario;
@@ -38,7 +38,6 @@ pub struct Run {
     /// What happens in it.
     pub plan: Plan,
     scenario: Scenario,
-    disks: DiskMaker,
     keep: Keep,
     until: Until,
     #[cfg(feature = "planted")]
@@ -55,22 +54,16 @@ pub enum Until {
 }
 
 impl Run {
-    /// A run on disks that do what they say, of which a tally is kept.
+    /// A run of which a tally is kept.
     pub(crate) fn new(plan: Plan, scenario: Scenario) -> Run {
         Run {
             plan,
             scenario,
-            disks: Arc::new(|disk| Arc::new(disk)),
             keep: Keep::Tally,
             until: Until::End,
             #[cfg(feature = "planted")]
             bug: None,
         }
-    }
-
-    /// Has the nodes see their disks through something else.
-    pub fn with_disks(self, disks: DiskMaker) -> Run {
-        Run { disks, ..self }
     }
 
     /// Keeps more of it, or less.
@@ -102,7 +95,7 @@ impl Run {
     pub(crate) fn run_subject<S: Subject>(self) -> Outcome {
         #[cfg(feature = "planted")]
         let bug = self.bug;
-        let Run { plan, scenario, disks, keep, until, .. } = self;
+        let Run { plan, scenario, keep, until, .. } = self;
         let born = S::Load::digest(&S::Load::machine());
         let checker = Checker::new(Shown::of::<S::Load>(), born, keep);
         let watching = checker.clone();
@@ -116,7 +109,7 @@ impl Run {
                 simulation.block_on(async move {
                     let start = Instant::now();
                     let broken = broken(watching.clone(), until);
-                    select(pin!(go::<S>(planned, disks, watching)), pin!(broken)).await;
+                    select(pin!(go::<S>(planned, watching)), pin!(broken)).await;
                     start.until(Instant::now())
                 })
             })
@@ -136,9 +129,9 @@ impl Run {
     }
 }
 
-async fn go<S: Subject>(plan: Plan, disks: DiskMaker, checker: Checker) {
+async fn go<S: Subject>(plan: Plan, checker: Checker) {
     checker.start();
-    let cluster = Cluster::<S>::start(&plan, &disks, checker.clone());
+    let cluster = Cluster::<S>::start(&plan, checker.clone());
     let network = cluster.network();
     if checker.keeps_story() {
         observe_links(cluster.links(), &checker);

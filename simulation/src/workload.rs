@@ -1,7 +1,9 @@
 //! What a user hands over: a state machine, and what clients do with it.
 
 use std::fmt::Debug;
+use std::hash::Hasher;
 
+use fnv::FnvHasher;
 use lovebird_core::codec::Data;
 use lovebird_core::state_machine::{Snapshot, StateMachine};
 
@@ -51,7 +53,7 @@ pub trait Workload: Send + Sync + 'static {
     fn digest(machine: &Self::Machine) -> u64 {
         let mut hash = Hashing::default();
         match machine.snapshot().write(&mut hash) {
-            Ok(()) => hash.digest(),
+            Ok(()) => hash.0.finish(),
             Err(error) => panic!("a snapshot could not be written to memory: {error}"),
         }
     }
@@ -69,31 +71,11 @@ pub trait Workload: Send + Sync + 'static {
 
 /// A hash that is written to; the same for the same bytes however they are cut.
 #[derive(Default)]
-pub(crate) struct Hashing {
-    digest: u64,
-    word: [u8; 8],
-    filled: usize,
-    bytes: u64,
-}
-
-impl Hashing {
-    fn digest(mut self) -> u64 {
-        self.word[self.filled..].fill(0);
-        mix(mix(self.digest, u64::from_le_bytes(self.word)), self.bytes)
-    }
-}
+struct Hashing(FnvHasher);
 
 impl std::io::Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        for byte in bytes {
-            self.word[self.filled] = *byte;
-            self.filled += 1;
-            if self.filled == self.word.len() {
-                self.digest = mix(self.digest, u64::from_le_bytes(self.word));
-                self.filled = 0;
-            }
-        }
-        self.bytes += bytes.len() as u64;
+        self.0.write(bytes);
         Ok(bytes.len())
     }
 

@@ -65,11 +65,81 @@ fn damage_to_a_majority_ends_in_loud_stops_and_no_wrong_answers() {
     assert!(sum["tally"]["stops"].as_u64().unwrap() > 20, "{sum}");
 }
 
+/// A sweep in which nothing happens proves nothing: these say that faults strike, and that what is to be checked is done.
+const MET: [&str; 14] = [
+    "a call arrives twice",
+    "the beginning of a stream arrives twice",
+    "a connection is reset under a stream",
+    "a stream of appends stands still, and is given up",
+    "a log fails, and its node stops",
+    "damage in the middle of the log is refused",
+    "a node that has lost its disk is kept out",
+    "a torn tail is cut at open",
+    "a snapshot is installed from a leader",
+    "a session expires",
+    "a leader's clock is behind log time, which stands still",
+    "several reads share a round",
+    "a subscriber that is behind the log is sent the state",
+    "a primary's working copy is made anew",
+];
+
 #[test]
-fn marks_are_counted() {
-    let output = sim(&["coverage", "--seeds", "4", "--from", "1"]);
+fn usual_seeds_come_to_what_matters() {
+    let output = sim(&["coverage", "--seeds", "80", "--from", "1"]);
+    let text = said(&output);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("marks were reached in 80 runs"), "{text}");
+    for mark in MET {
+        let line =
+            text.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("no mark {mark:?}"));
+        assert!(!line.contains("NEVER"), "{line}");
+    }
+}
+
+#[test]
+fn usual_seeds_have_faults_of_every_kind_and_keep_clients_busy() {
+    let output = sim(&["run", "--seeds", "60", "--from", "1", "--json"]);
     assert!(output.status.success(), "{}", said(&output));
-    assert!(said(&output).contains("marks were reached in 4 runs"), "{}", said(&output));
+    let sum: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let tally = &sum["tally"];
+    for kind in [
+        "kill",
+        "kill of the leader",
+        "power loss of one",
+        "power loss of all",
+        "crash in a disk operation",
+        "restart",
+        "revive",
+        "pause",
+        "cut",
+        "isolate",
+        "weather",
+        "drift",
+        "leap",
+        "slow disk",
+        "failing sync",
+        "full disk",
+        "flipped bit",
+        "wiped disk",
+    ] {
+        assert!(tally["faults"][kind].as_u64().is_some_and(|count| count > 0), "no {kind}: {sum}");
+    }
+    for (what, least) in [
+        ("acknowledged", 20_000),
+        ("repeated", 1000),
+        ("unknown", 100),
+        ("not_committed", 10),
+        ("expired", 10),
+        ("followed", 20_000),
+        ("followed_states", 10),
+        ("purged", 5),
+        ("executed", 1000),
+        ("restores", 100),
+        ("stops", 10),
+    ] {
+        assert!(tally[what].as_u64().unwrap() >= least, "{what} is too small: {sum}");
+    }
+    assert_eq!(tally["reads"].as_object().unwrap().len(), 7, "{sum}");
 }
 
 #[cfg(feature = "planted")]

@@ -1,6 +1,8 @@
 //! Three mistakes that replicated services are prone to, each found by the simulator.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::time::SystemTime;
 
 use lovebird::{Context, StateMachine};
@@ -111,24 +113,7 @@ impl StateMachine for Clocked {
     }
 }
 
-pub(crate) struct OwnClock;
-
-impl Workload for OwnClock {
-    type Machine = Clocked;
-    type Proposal = Order;
-
-    fn machine() -> Clocked {
-        Clocked::default()
-    }
-
-    fn next(_client: u64, chance: &mut Chance) -> Order {
-        order(chance)
-    }
-
-    fn query(_client: u64, chance: &mut Chance) -> u64 {
-        chance.below(ITEMS)
-    }
-}
+pub(crate) type OwnClock = Selling<Clocked>;
 
 /// A shop that gives every tenth order for free, and whose snapshot does not say how many there were.
 #[derive(Default)]
@@ -162,14 +147,20 @@ impl StateMachine for Counting {
     }
 }
 
-pub(crate) struct Forgetful;
+pub(crate) type Forgetful = Selling<Counting>;
 
-impl Workload for Forgetful {
-    type Machine = Counting;
+/// What clients do with any of these: the same as with the shop without mistakes.
+pub(crate) struct Selling<M>(PhantomData<fn() -> M>);
+
+impl<M> Workload for Selling<M>
+where
+    M: StateMachine<Command = Order, Query = u64, Answer = u64, Reply: Debug> + Default,
+{
+    type Machine = M;
     type Proposal = Order;
 
-    fn machine() -> Counting {
-        Counting::default()
+    fn machine() -> M {
+        M::default()
     }
 
     fn next(_client: u64, chance: &mut Chance) -> Order {

@@ -12,6 +12,8 @@ mod reads;
 mod subscribers;
 mod rest;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};

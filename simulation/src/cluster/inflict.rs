@@ -93,7 +93,7 @@ impl<S: Subject> Cluster<S> {
 
     /// In this life, the machine loses power in the middle of an operation of its disk.
     pub(super) fn arm(&self, stand: &Arc<Stand<S>>, operation: u64, survives: Survives) {
-        if stand.lost.load(Ordering::Relaxed) {
+        if stand.is_damaged_unseen() {
             // See `kill`.
             return;
         }

@@ -27,9 +27,6 @@ use crate::plan::{Plan, Survives, Who};
 use crate::story::{Turn, What};
 use crate::watched::Subject;
 
-/// What a node's files are seen through: the disk itself, or one that lies.
-pub type DiskMaker = Arc<dyn Fn(MemoryDisk) -> Arc<dyn Disk> + Send + Sync>;
-
 /// The nodes and what lies between them. Lives in the run's main task.
 pub(crate) struct Cluster<S: Subject> {
     setting: Arc<Setting>,
@@ -59,7 +56,6 @@ struct Place<S: Subject> {
 struct Stand<S: Subject> {
     id: u64,
     disk: MemoryDisk,
-    seen_through: Arc<dyn Disk>,
     lives: AtomicU64,
     /// The highest term in which it was seen to be, in any life: it is published once it is durable.
     term: AtomicU64,
@@ -111,7 +107,7 @@ impl<S: Subject> Stand<S> {
 
     /// The disk for a life that begins.
     fn mount(&self) -> Arc<dyn Disk> {
-        let mount = Mount::new(self.seen_through.clone(), self.pace.clone());
+        let mount = Mount::new(Arc::new(self.disk.clone()), self.pace.clone());
         *lock(&self.mount) = Some(mount.clone());
         Arc::new(mount)
     }
@@ -125,6 +121,12 @@ impl<S: Subject> Stand<S> {
 
     fn excuse(&self) {
         self.excused.store(true, Ordering::Relaxed);
+    }
+
+    /// Its data is damaged, and this life has not opened it yet.
+    fn is_damaged_unseen(&self) -> bool {
+        let opened = self.ended.load(Ordering::Relaxed) || self.running().is_some();
+        self.lost.load(Ordering::Relaxed) && !opened
     }
 
     fn may_stop(&self) -> bool {
@@ -148,7 +150,7 @@ async fn reap<S: Subject>(cluster: Weak<Cluster<S>>, mut struck: mpsc::Unbounded
 
 impl<S: Subject> Cluster<S> {
     /// The nodes of a plan, all started. Must be called in the run's main task.
-    pub(crate) fn start(plan: &Plan, disks: &DiskMaker, checker: Checker) -> Arc<Cluster<S>> {
+    pub(crate) fn start(plan: &Plan, checker: Checker) -> Arc<Cluster<S>> {
         let (seed, nodes) = (plan.seed, plan.nodes);
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
         let links = Links::new();
@@ -156,12 +158,9 @@ impl<S: Subject> Cluster<S> {
         let setting = Arc::new(Setting { seed, links, network, members, checker });
         let places = (1..=nodes)
             .map(|id| {
-                let disk = MemoryDisk::new();
-                let seen_through = disks(disk.clone());
                 let stand = Arc::new(Stand {
                     id,
-                    disk,
-                    seen_through,
+                    disk: MemoryDisk::new(),
                     lives: AtomicU64::new(0),
                     term: AtomicU64::new(0),
                     pace: Pace::default(),
@@ -269,9 +268,9 @@ impl<S: Subject> Cluster<S> {
         // The disk first: what the node's tasks still hold must not write to it when they are dropped.
         place.stand.revoke();
         match ends {
-            // One fault too many for one log: what proves that its last frame is damaged, and not torn, may itself not be synced,
-            // and would be gone with the power. So a machine whose disk is damaged keeps its power.
-            Ends::Machine(keep) if !place.stand.lost.load(Ordering::Relaxed) => {
+            // One fault too many for one log: what proves that its last frame is damaged, and not torn, is synced only by
+            // whoever opens it. Until it was opened, a machine whose disk is damaged keeps its power.
+            Ends::Machine(keep) if !place.stand.is_damaged_unseen() => {
                 place.stand.disk.crash_keeping(keep);
             }
             Ends::Process | Ends::Machine(_) => place.stand.disk.kill(),

@@ -103,3 +103,32 @@ pub(super) fn explain(scenarios: &[Scenario], options: &Picture) -> Result<Verdi
     println!("open {} with a browser", path.display());
     Ok(Verdict::of(outcome.broken().is_none()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::story::What;
+
+    fn event(at_nanos: u64) -> Event {
+        let what = What::Sync { node: 1, lasts_nanos: at_nanos };
+        Event { at_nanos, what, detail: String::new() }
+    }
+
+    #[test]
+    fn first_event_that_differs_is_told_with_the_one_before_it() {
+        let first: Vec<Event> = (1..5).map(event).collect();
+        let second = vec![event(1), event(2), event(9), event(4)];
+        let told = difference(&first, &second);
+        assert!(told.contains("from event 2 on"), "{told}");
+        assert!(told.contains("lasts_nanos: 3") && told.contains("lasts_nanos: 9"), "{told}");
+        assert!(told.ends_with(&event(2).to_string()), "{told}");
+    }
+
+    #[test]
+    fn story_that_ends_earlier_is_told() {
+        let first: Vec<Event> = (1..3).map(event).collect();
+        let told = difference(&first, &first[..1]);
+        assert!(told.contains("from event 1 on") && told.contains("nothing more"), "{told}");
+        assert!(difference(&[], &first).ends_with("nothing"));
+    }
+}

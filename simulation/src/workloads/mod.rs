@@ -6,7 +6,7 @@ mod register;
 
 pub use arithmetic::Arithmetic;
 pub use bank::Bank;
-pub use register::Register;
+pub use register::{Access, Register};
 
 use crate::scenario::Scenario;
 
