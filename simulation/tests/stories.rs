@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use lovebird_simulation::plan::{Fault, Plan, Step, Who};
+use lovebird_simulation::plan::{Direction, Fault, Plan, Step, Survives, Who};
 use lovebird_simulation::run::Outcome;
 use lovebird_simulation::scenario::Scenario;
 use lovebird_simulation::workloads::{Arithmetic, all};
@@ -44,6 +44,50 @@ fn leader_does_not_go_in_circles_while_a_follower_is_down() {
         let outcome = told(steps, 8000);
         assert!(outcome.tally.acknowledged > 200, "{outcome}");
     }
+}
+
+/// What one fault does to a cluster that nothing else happens to: none of them may be a mere word in a plan.
+#[test]
+fn every_fault_strikes() {
+    let calm = told(Vec::new(), 8000).tally;
+    // At the end of every run all lose power once.
+    assert!(calm.terms == 2 && calm.stops == 0 && calm.expired == 0, "{calm:?}");
+    let struck = |faults: &[Fault]| {
+        let steps = faults.iter().cloned().map(|fault| step(1500, fault));
+        told(steps.chain([step(6500, Fault::Revive)]).collect(), 8000).tally
+    };
+    let leader = Who::Leader;
+    let everyone = |fault: fn(u64) -> Fault| (1..=3).map(fault).collect::<Vec<_>>();
+
+    let failing = struck(&[Fault::SyncFails { who: leader, nth: 1 }]);
+    assert!(failing.stops == 1 && failing.terms > calm.terms, "{failing:?}");
+    assert!(struck(&[Fault::Full { node: 2 }]).stops > 0);
+    assert!(struck(&[Fault::Wipe { node: 2 }]).stops > 0);
+    // A sector of the log is lost.
+    assert!(struck(&[Fault::FlipBit { node: 2, choice: 0 }]).stops > 0);
+    for fault in [
+        Fault::Kill { who: leader },
+        Fault::CrashInDisk { who: leader, operation: 3, survives: Survives::Subset(7) },
+        Fault::Pause { who: leader, for_ms: 1500 },
+        Fault::Isolate { who: leader, direction: Direction::Both },
+        Fault::Isolate { who: leader, direction: Direction::Outwards },
+        Fault::PowerLoss { nodes: vec![1, 2, 3], survives: Survives::Nothing },
+    ] {
+        let tally = struck(std::slice::from_ref(&fault));
+        assert!(tally.terms > calm.terms, "{fault:?}: {tally:?}");
+    }
+    assert!(struck(&everyone(|node| Fault::Leap { node, ahead_ms: 86_400_000 })).expired > 0);
+    let slow = struck(&everyone(|node| Fault::SlowDisk { node, sync_ms: 300 }));
+    assert!(slow.acknowledged < calm.acknowledged * 2 / 3, "{slow:?} beside {calm:?}");
+    let stormy = struck(&[Fault::Weather {
+        lost_per_mille: 100,
+        doubled_per_mille: 100,
+        reset_per_mille: 100,
+        slow_ms: 50,
+    }]);
+    assert!(stormy.acknowledged < calm.acknowledged * 2 / 3, "{stormy:?} beside {calm:?}");
+    // Half as fast: what is to be seen of it is that nobody else's lease or timeout is the same any more, and no more.
+    struck(&everyone(|node| Fault::Drift { node, ppm: 100_000 * node as i32 - 200_000 }));
 }
 
 /// What whole seeds have found, which no smaller plan shows: a scenario, a seed, and what it was.

@@ -299,40 +299,42 @@ fn caller_who_is_told_too_early_is_told() {
 
 #[test]
 fn subscription_with_a_gap_or_another_record_is_told() {
-    let given = |index, number| Given { index, term: 1, time: index, command: record(index, number).command };
-    let follows = |story: fn(&Checker, &dyn Fn(u64, u64) -> Given)| {
+    fn given(index: u64, number: u64) -> Given {
+        Given { index, term: 1, time: index, command: record(index, number).command }
+    }
+    let follows = |story: fn(&Checker)| {
         move |checker: &Checker| {
             checker.subscribes(151);
             for index in 1..=3 {
                 checker.applied(node(1), record(index, index));
             }
-            story(checker, &given);
+            story(checker);
         }
     };
     tells(
         &[],
-        follows(|checker, given| {
+        follows(|checker| {
             checker.followed(151, 0, &given(1, 1));
             checker.followed_state(151, 2, 3, 3, 1003);
             checker.followed_to(3, &[]);
         }),
     );
-    let broken: [fn(&Checker, &dyn Fn(u64, u64) -> Given); 7] = [
-        |checker, given| checker.followed(151, 0, &given(2, 2)),
-        |checker, given| checker.followed(151, 1, &given(1, 1)),
-        |checker, given| checker.followed(151, 0, &given(1, 2)),
-        |checker, given| checker.followed(151, 0, &Given { term: 2, ..given(1, 1) }),
-        |checker, given| checker.followed(151, 0, &Given { time: 2, ..given(1, 1) }),
-        |checker, _| checker.followed_state(151, 3, 2, 2, 1002),
-        |checker, _| checker.purged(151, 1, 2),
+    let broken: [fn(&Checker); 7] = [
+        |checker| checker.followed(151, 0, &given(2, 2)),
+        |checker| checker.followed(151, 1, &given(1, 1)),
+        |checker| checker.followed(151, 0, &given(1, 2)),
+        |checker| checker.followed(151, 0, &Given { term: 2, ..given(1, 1) }),
+        |checker| checker.followed(151, 0, &Given { time: 2, ..given(1, 1) }),
+        |checker| checker.followed_state(151, 3, 2, 2, 1002),
+        |checker| checker.purged(151, 1, 2),
     ];
     for story in broken {
         tells(&[Invariant::Subscription], follows(story));
     }
-    tells(&[Invariant::Subscription], follows(|checker, _| checker.followed_state(151, 1, 3, 2, 1002)));
-    tells(&[Invariant::EqualStates], follows(|checker, _| checker.followed_state(151, 1, 3, 3, 5)));
-    tells(&[Invariant::Liveness], follows(|checker, _| checker.followed_to(3, &[])));
-    tells(&[], follows(|checker, _| checker.followed_to(3, &[151])));
+    tells(&[Invariant::Subscription], follows(|checker| checker.followed_state(151, 1, 3, 2, 1002)));
+    tells(&[Invariant::EqualStates], follows(|checker| checker.followed_state(151, 1, 3, 3, 5)));
+    tells(&[Invariant::Liveness], follows(|checker| checker.followed_to(3, &[])));
+    tells(&[], follows(|checker| checker.followed_to(3, &[151])));
 }
 
 #[test]
