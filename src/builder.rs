@@ -1,6 +1,6 @@
 //! The default wiring: log and snapshots on the local disk, gRPC between nodes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,15 +8,21 @@ use std::time::Duration;
 
 use lovebird_core::client::{Client, ClientOptions};
 use lovebird_core::error::StartError;
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::identity::NodeId;
 use lovebird_core::node::{Node, Options, Parts};
+use lovebird_core::operator::Operator;
 use lovebird_core::runtime;
-use lovebird_core::service::Service;
+use lovebird_core::service::{Model, Service};
+use lovebird_core::transport::ClusterInfo;
 use lovebird_storage::{
-    Compression, DataDirectory, Expected, Log, LogOptions, RealDisk, SnapshotDirectory, SnapshotOptions,
+    Compression, DataDirectory, Expected, Log, LogOptions, Origin, RealDisk, SnapshotDirectory,
+    SnapshotOptions,
 };
 use lovebird_transport::{GrpcTransport, serve};
 use tokio::net::TcpListener;
+
+use crate::contacts;
 
 /// The one group of a node that is built here.
 const GROUP: u32 = 0;
@@ -31,6 +37,8 @@ pub struct NodeBuilder<S> {
     cluster: String,
     id: NodeId,
     members: BTreeMap<NodeId, String>,
+    contacts: Vec<String>,
+    replaces: bool,
     listen: String,
     data_dir: PathBuf,
     snapshot_options: SnapshotOptions,
@@ -46,6 +54,8 @@ impl<S: Service> NodeBuilder<S> {
             cluster: String::new(),
             id: 0,
             members: BTreeMap::new(),
+            contacts: Vec::new(),
+            replaces: false,
             listen: String::new(),
             data_dir: PathBuf::new(),
             snapshot_options: SnapshotOptions::default(),
@@ -70,6 +80,25 @@ impl<S: Service> NodeBuilder<S> {
     /// The ids are part of the cluster's identity; addresses may differ from start to start.
     pub fn member(mut self, id: NodeId, address: impl Into<String>) -> Self {
         self.members.insert(id, address.into());
+        self
+    }
+
+    /// Joins a cluster that runs already, in place of forming one: the addresses of some of its nodes, one of which must answer at the
+    /// first start. The node then waits until somebody adds it ([`Operator::change`](crate::Operator::change), or the tool
+    /// `lovebird`). No [`NodeBuilder::member`] is named but, if it is not where the node listens, the node itself.
+    pub fn join(mut self, addresses: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.contacts.extend(addresses.into_iter().map(Into::into));
+        self
+    }
+
+    /// The node's disk is lost for good, and it takes its own place again with the new one: if its data directory is empty, it gets a new
+    /// incarnation, catches up as a learner, and takes the place of its former self by one change of the members, all by itself. A
+    /// directory that is not empty is used as ever, so this may stay.
+    ///
+    /// The others must be reached for it, as members or by [`NodeBuilder::join`]; and a majority of the voters, without this one,
+    /// must be there. Say it only of a disk that is lost: what this node alone held is then given up.
+    pub fn replace(mut self) -> Self {
+        self.replaces = true;
         self
     }
 
@@ -132,27 +161,44 @@ impl<S: Service> NodeBuilder<S> {
     /// # Errors
     /// A [`StartError`] says what is wrong and what to do about it. Nothing in the directory has then been lost.
     pub async fn start(self) -> Result<Node<S>, StartError> {
-        let NodeBuilder { machine, cluster, id, members, listen, data_dir, snapshot_options, options } = self;
-        if cluster.is_empty() {
-            return Err(StartError::Config("the cluster has no name: give it one".to_owned()));
-        }
-        if data_dir.as_os_str().is_empty() {
-            return Err(StartError::Config("the node has no data directory: name one".to_owned()));
-        }
-        let expected = Expected {
-            cluster_name: cluster,
-            node: id,
-            initial_members: members.keys().copied().collect::<BTreeSet<_>>(),
-            model: S::MODEL,
+        let NodeBuilder {
+            machine,
+            cluster,
+            id,
+            mut members,
+            listen,
+            data_dir,
+            snapshot_options,
+            options,
+            ..
+        } = self;
+        let NodeBuilder { mut contacts, replaces, .. } = self;
+        check(&cluster, &data_dir, id, &members, &contacts)?;
+        let if_empty = match (replaces, contacts.is_empty()) {
+            (true, _) => IfEmpty::Replace,
+            (false, true) => IfEmpty::Form,
+            (false, false) => IfEmpty::Wait,
         };
-        if !expected.initial_members.contains(&id) {
-            return Err(StartError::Config(format!(
-                "node {id} is not among its own initial members: name it with its address"
-            )));
+        let transport = Arc::new(GrpcTransport::new());
+        let joins = !contacts.is_empty();
+        if joins {
+            members.entry(id).or_insert_with(|| listen.clone());
+        } else {
+            contacts.extend(
+                members.iter().filter(|(member, _)| **member != id).map(|(_, address)| address.clone()),
+            );
         }
         let listener = TcpListener::bind(&listen)
             .await
             .map_err(|source| StartError::Listen { address: listen.clone(), source })?;
+        let path = data_dir.clone();
+        let is_new = !runtime::blocking(move || DataDirectory::exists(&RealDisk, &path)).await?;
+        let origin = match (is_new && if_empty != IfEmpty::Form, joins) {
+            (true, _) => told(contacts::ask(&*transport, &contacts, GROUP).await?, &cluster, S::MODEL)?,
+            (false, true) => Origin::Found,
+            (false, false) => Origin::Initial(members.keys().copied().collect()),
+        };
+        let expected = Expected { cluster_name: cluster, node: id, model: S::MODEL, origin };
         let incarnation = runtime::random_u64();
         let storage = move || open_storage(&data_dir, &expected, incarnation, snapshot_options);
         let (directory, log, snapshots) = runtime::blocking(storage).await?;
@@ -160,9 +206,11 @@ impl<S: Service> NodeBuilder<S> {
             identity: directory.identity().clone(),
             group: GROUP,
             members,
+            contacts,
+            if_empty,
             log: log.group(GROUP),
             snapshots,
-            transport: Arc::new(GrpcTransport::new()),
+            transport,
             guard: Box::new((log, directory)),
         };
         let node = Node::open(machine, parts, options).await?;
@@ -183,6 +231,49 @@ impl<S: Service> NodeBuilder<S> {
     }
 }
 
+fn check(
+    cluster: &str,
+    data_dir: &Path,
+    id: NodeId,
+    members: &BTreeMap<NodeId, String>,
+    contacts: &[String],
+) -> Result<(), StartError> {
+    let refused = |text: String| Err(StartError::Config(text));
+    if cluster.is_empty() {
+        return refused("the cluster has no name: give it one".to_owned());
+    }
+    if data_dir.as_os_str().is_empty() {
+        return refused("the node has no data directory: name one".to_owned());
+    }
+    if contacts.is_empty() && !members.contains_key(&id) {
+        return refused(format!("node {id} is not among its own initial members: name it with its address"));
+    }
+    if !contacts.is_empty() && members.keys().any(|member| *member != id) {
+        return refused(
+            "a node that joins a cluster is told its members by it: name either nodes to join, or the initial members"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// The cluster that a new directory is to be of, as one of its nodes has told.
+fn told(info: ClusterInfo, name: &str, model: Model) -> Result<Origin, StartError> {
+    if info.name != name {
+        return Err(StartError::Config(format!(
+            "the cluster there is called {:?}, and this node was to join {name:?}: correct the name or the addresses",
+            info.name
+        )));
+    }
+    if info.model != model {
+        return Err(StartError::Config(format!(
+            "the cluster there runs the service in the {} model, this node in the {model} model: start it in the same",
+            info.model
+        )));
+    }
+    Ok(Origin::Told { cluster: info.id, initial_members: info.initial_members })
+}
+
 type Storage = (DataDirectory, Log, Arc<dyn lovebird_core::snapshot_store::SnapshotStore>);
 
 fn open_storage(
@@ -199,6 +290,16 @@ fn open_storage(
         .map_err(StartError::Storage)?;
     directory.count_start()?;
     Ok((directory, log, snapshots))
+}
+
+/// An operator's handle on the cluster of the nodes at `addresses`.
+///
+/// Must be called within a tokio runtime.
+///
+/// # Panics
+/// If there is no address.
+pub fn operate(addresses: impl IntoIterator<Item = String>) -> Operator {
+    Operator::over(&GrpcTransport::new(), addresses)
 }
 
 /// A client that reaches the cluster through the nodes at `addresses`.

@@ -60,18 +60,25 @@
 // Sockets, files and threads: the simulated world has its own.
 #[cfg(not(madsim))]
 mod builder;
+#[cfg(not(madsim))]
+mod contacts;
 
 #[cfg(not(madsim))]
-pub use builder::{NodeBuilder, connect, remove_data};
+pub use builder::{NodeBuilder, connect, operate, remove_data};
 pub use lovebird_core::client::{Answered, Attempt, Client, ClientOptions, Committed, KEYS_KEPT, Key};
 pub use lovebird_core::codec::Data;
 pub use lovebird_core::context::{Context, Random};
 pub use lovebird_core::error::{ProposeError, QueryError, StartError, Stopped, SubscribeError};
+pub use lovebird_core::identity::NodeId;
 pub use lovebird_core::node::{Node, Options};
+pub use lovebird_core::operator::{CatchingUp, Export, Operator, OperatorError, Piece};
 pub use lovebird_core::primary_backup::{Primary, PrimaryBackup};
 pub use lovebird_core::service::{Model, Service};
 pub use lovebird_core::session::NAME_BYTES_MAX;
 pub use lovebird_core::state_machine::{Snapshot, StateMachine};
 pub use lovebird_core::subscription::{Event, Logged, Subscription};
-pub use lovebird_core::transport::{Member, Read, Role, Status};
+pub use lovebird_core::transport::{
+    Change, ClusterInfo, Following, Member, MembershipVersion, Read, Role, Sending, Standing, Status,
+    TransportError,
+};
 pub use lovebird_storage::Compression;

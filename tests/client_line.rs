@@ -14,10 +14,11 @@ use lovebird_core::record::{Record, records};
 use lovebird_core::reply::push_reply;
 use lovebird_core::session::Opened;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, Outcome, Part, ProposalKind,
-    ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route,
-    SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest,
-    Transport, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
+    HandOverRequest, Hello, HelloReply, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, Transport, TransportError,
+    TransportResult, VoteReply, VoteRequest,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -157,6 +158,22 @@ impl Endpoint for Node {
     }
 
     async fn status(&self, _: u32) -> TransportResult<Status> {
+        not_played()
+    }
+
+    async fn change(&self, _: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
+        not_played()
+    }
+
+    async fn hand_over(&self, _: HandOverRequest) -> TransportResult<HandOverReply> {
+        not_played()
+    }
+
+    async fn take_snapshot(&self, _: u32) -> TransportResult<u64> {
+        not_played()
+    }
+
+    async fn export(&self, _: u32) -> TransportResult<Replies<ExportPiece>> {
         not_played()
     }
 }

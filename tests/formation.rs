@@ -100,8 +100,12 @@ async fn a_founder_that_was_replaced_is_not_heard_on_a_stream_that_it_had_open()
         let endpoint = second.node.endpoint();
         let cluster = ClusterId::of("in memory", &members.keys().copied().collect());
         let (one, other) = (RaftId::new(1, 100), RaftId::new(1, 200));
-        let hello =
-            async |from| endpoint.hello(Hello { cluster, from, model: Model::StateMachine }).await.unwrap();
+        let hello = async |from| {
+            endpoint
+                .hello(Hello { cluster, from, model: Model::StateMachine, members_at: None })
+                .await
+                .unwrap()
+        };
         hello(one).await;
         let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
         let requests =

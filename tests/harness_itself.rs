@@ -61,7 +61,13 @@ fn a_cut_link_carries_one_way_and_holds_the_other() {
 
 /// What a client was told, as (log index, value, unknown outcomes before it).
 fn history(acknowledged: &[(u64, i64, u64)], unknown: u64) -> History {
-    History { variable: "x".to_owned(), acknowledged: acknowledged.to_vec(), unknown, not_committed: 9 }
+    History {
+        variable: "x".to_owned(),
+        acknowledged: acknowledged.to_vec(),
+        unknown,
+        not_committed: 9,
+        failed: 0,
+    }
 }
 
 #[track_caller]

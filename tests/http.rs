@@ -153,9 +153,22 @@ fn the_status_of_each_node() {
     let (leader, term) = cluster.leadership();
     assert!(term >= 1);
     let rafts: Vec<(u64, String)> = cluster.nodes.iter().map(|node| (node.id, node.raft.clone())).collect();
-    let names =
-        ["applied", "committed", "first", "id", "last", "leader", "members", "role", "snapshot", "term"]
-            .to_vec();
+    let names = [
+        "applied",
+        "committed",
+        "first",
+        "id",
+        "joint",
+        "last",
+        "leader",
+        "learners",
+        "members",
+        "role",
+        "snapshot",
+        "term",
+        "voters",
+    ]
+    .to_vec();
     for id in cluster.ids() {
         let reply = cluster.http(id).get("/status").unwrap();
         assert_eq!(members(&reply), names);
@@ -168,6 +181,7 @@ fn the_status_of_each_node() {
             assert_eq!(reply.number(name), 10, "{name} of node {id}");
         }
         let status = cluster.nodes[id as usize - 1].status().unwrap();
+        assert_eq!((&status.voters, &status.learners, status.joint), (&vec![1, 2, 3], &Vec::new(), false));
         assert_eq!(status.members, rafts, "members of node {id}");
     }
 }

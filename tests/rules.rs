@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is scanned, below the workspace's root.
-const SOURCES: [&str; 4] = ["core/src", "storage/src", "transport/src", "simulation/src"];
+const SOURCES: [&str; 5] = ["core/src", "storage/src", "transport/src", "tool/src", "simulation/src"];
 
 const FILE_LINES_MAX: usize = 500;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -59,6 +59,16 @@ const DRIVERS: &[Driver] = &[
         file: "storage/src/log/driver.rs",
         names: &["thread::Builder"],
         reason: "the log's writer thread; a simulator writes in turns",
+    },
+    Driver {
+        file: "tool/src/online/file.rs",
+        names: &["std::fs"],
+        reason: "a file of the operator's, on no node",
+    },
+    Driver {
+        file: "tool/src/output.rs",
+        names: &["Instant::now"],
+        reason: "how often an operator is told that something goes on",
     },
     Driver {
         file: "simulation/src/run.rs",

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lovebird::{Context, Model, Node, Options, StateMachine};
 use lovebird_core::entry::{Entry, EntryKind};
 use lovebird_core::fence::Numbering;
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::identity::{ClusterId, Identity, Membership, RaftId};
 use lovebird_core::log_store::{LogStore, Vote};
 use lovebird_core::node::Parts;
@@ -107,6 +108,8 @@ async fn a_snapshot_that_contradicts_the_uncommitted_end_of_the_log_wins_at_the_
         },
         group: 0,
         members,
+        contacts: Vec::new(),
+        if_empty: IfEmpty::Form,
         log: group.clone(),
         snapshots,
         transport: Arc::new(GrpcTransport::new()),

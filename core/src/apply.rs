@@ -24,7 +24,7 @@ use crate::context::Context;
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::error::Stopped;
 use crate::fence::{Numbering, Token, count};
-use crate::identity::{ClusterId, GroupId, Membership};
+use crate::identity::{ClusterId, GroupId, Identity, Membership};
 use crate::machine::{Capture, Machine, WorkingCopy};
 use crate::progress::Progress;
 use crate::raft::{Applied, membership_of};
@@ -76,7 +76,7 @@ struct Awaited {
 
 /// What moves with the log, all on the replica's thread.
 struct Applying {
-    cluster: ClusterId,
+    origin: ClusterId,
     machine: Mutex<Box<dyn Machine>>,
     position: Mutex<Position>,
     sessions: Mutex<SessionTable>,
@@ -128,7 +128,7 @@ impl Growth {
 
 impl Replica {
     pub(crate) fn new(
-        cluster: ClusterId,
+        identity: &Identity,
         group: GroupId,
         machine: Box<dyn Machine>,
         policy: SnapshotPolicy,
@@ -136,12 +136,12 @@ impl Replica {
     ) -> Self {
         let model = machine.model();
         Replica {
-            cluster,
+            cluster: identity.cluster,
             group,
             model,
             worker: Worker::start("lovebird-apply"),
             applying: Arc::new(Applying {
-                cluster,
+                origin: identity.origin(),
                 machine: Mutex::new(machine),
                 position: Mutex::default(),
                 sessions: Mutex::default(),
@@ -467,7 +467,7 @@ fn apply_records(
             number.sequence,
             number.session
         );
-        let context = Context::new(applying.cluster, next, header.term, Duration::from_nanos(time));
+        let context = Context::new(applying.origin, next, header.term, Duration::from_nanos(time));
         let start = replies.len();
         machine.apply(&context, &record.payload, replies);
         if number.session != 0 {

@@ -15,15 +15,16 @@ pub struct Context {
     index: u64,
     term: u64,
     time: Duration,
-    cluster: ClusterId,
+    origin: ClusterId,
 }
 
 impl Context {
-    /// The context of the record `index` in `cluster`, committed in `term`, with log time `time` since the Unix epoch.
-    pub fn new(cluster: ClusterId, index: u64, term: u64, time: Duration) -> Self {
+    /// The context of the record `index` in a cluster that began as `origin` ([`crate::identity::Identity::origin`]), committed in
+    /// `term`, with log time `time` since the Unix epoch.
+    pub fn new(origin: ClusterId, index: u64, term: u64, time: Duration) -> Self {
         let time =
             if planted::is(Bug::LocalTime) { Duration::from_nanos(runtime::unix_time()) } else { time };
-        Context { index, term, time, cluster }
+        Context { index, term, time, origin }
     }
 
     /// The command's log index: 1 for the first command ever, then 2, 3, …
@@ -41,12 +42,12 @@ impl Context {
         SystemTime::UNIX_EPOCH + self.time
     }
 
-    /// A generator that is seeded by the cluster and the log index alone.
+    /// A generator that is seeded by the cluster, as it began, and the log index alone.
     ///
     /// Each call starts it anew.
     pub fn random(&self) -> Random {
         Random(Xoshiro256PlusPlus::seed_from_u64(
-            self.cluster.0 ^ self.index.wrapping_mul(0x9E37_79B9_7F4A_7C15),
+            self.origin.0 ^ self.index.wrapping_mul(0x9E37_79B9_7F4A_7C15),
         ))
     }
 }

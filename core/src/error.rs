@@ -110,6 +110,9 @@ pub enum Stopped {
     /// It may not take part in the cluster.
     #[error("{0}")]
     Refused(StartErrorText),
+    /// The members have changed, and it is none any more.
+    #[error("{0}")]
+    Removed(StartErrorText),
     /// Something in the node broke that should not.
     #[error("the node failed: {0}")]
     Internal(String),
@@ -143,8 +146,8 @@ pub enum StartError {
     /// The directory is empty, but the cluster remembers this node.
     #[error(
         "node {node} has an empty data directory, but {peer} says that the cluster {cluster} is formed and knows node {node} \
-         as {known_as}: its votes and its log are lost, and it must not come back under them. Restore the directory, or \
-         replace the member"
+         as {known_as}: its votes and its log are lost, and it must not come back under them. Restore the directory; or, if \
+         the disk is lost for good, start the node with --replace (`NodeBuilder::replace`), to take its place with the new one"
     )]
     DiskLost {
         /// This node.
@@ -156,10 +159,34 @@ pub enum StartError {
         /// The life under which it is known, or that it is none.
         known_as: String,
     },
+    /// The members have changed, and it is none any more.
+    #[error(
+        "node {node} was removed from the cluster {cluster}, as {peer} says: its data can be deleted. To have it back, start \
+         it on an empty directory with --join (`NodeBuilder::join`), and add it"
+    )]
+    Removed {
+        /// This node.
+        node: NodeId,
+        /// Who said so.
+        peer: NodeId,
+        /// The cluster.
+        cluster: String,
+    },
+    /// No node of the cluster that this one is to join could be asked.
+    #[error(
+        "none of {contacts} could be asked for its cluster: {reason}; start one of them, or correct the addresses"
+    )]
+    NoContact {
+        /// Who was asked.
+        contacts: String,
+        /// What the last of them came to.
+        reason: String,
+    },
     /// A peer was given another cluster name or other initial members.
     #[error(
         "node {peer} belongs to the cluster {theirs_name} ({theirs}), this node to {ours_name} ({ours}): give all nodes the \
-         same name and the same initial members"
+         same name and the same initial members; or, if that cluster was rescued without this node, start it on an empty \
+         directory with --join, and add it"
     )]
     ForeignPeer {
         /// The peer.

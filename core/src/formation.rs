@@ -14,7 +14,12 @@
 //!   finished its last round last at some member, then each would have presented itself there, in the round before, after
 //!   the other's last round had begun, and so each would have begun its last round after the other.
 //! - A node whose log is empty while a peer knows the formed cluster, and knows this node under another life, has lost its
-//!   disk. It does not start: its votes are forgotten, and giving them again could break what was promised.
+//!   disk. It does not start: its votes are forgotten, and giving them again could break what was promised. Unless its operator says
+//!   that the disk is lost ([`IfEmpty::Replace`]): then it takes part under its new life, and takes its place by a change of the
+//!   members.
+//! - A node that was told to wait ([`IfEmpty::Wait`]) forms nothing. Somebody adds it, and it hears from the leader.
+//! - A node that finds a later membership than its own, and is none of its members, was removed. It does not start, since nobody
+//!   will ever send it anything.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -22,6 +27,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use crate::entry::EntryId;
 use crate::error::{StartError, Stopped};
 use crate::identity::{Identity, NodeId, RaftId};
 use crate::log_store::LogStore;
@@ -38,17 +44,39 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Between rounds, while members are missing.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Between rounds of a node that waits to be added.
+const LONG_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a node does whose log is empty. It means nothing for one whose log is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+pub enum IfEmpty {
+    /// It forms the cluster with the other initial members, unless that is formed already: then it has lost its disk, and does not
+    /// start.
+    #[default]
+    Form,
+    /// It waits until somebody adds it.
+    Wait,
+    /// It takes the place that it had before it lost its disk.
+    Replace,
+}
+
 /// What a node knows about the forming of its cluster.
 pub(crate) struct Formation {
     identity: Identity,
     log: Arc<dyn LogStore>,
+    if_empty: IfEmpty,
     /// The life of each node that last presented itself, while this node's log is empty.
     presented: Mutex<BTreeMap<NodeId, u64>>,
 }
 
 impl Formation {
-    pub(crate) fn new(identity: Identity, log: Arc<dyn LogStore>) -> Self {
-        Formation { identity, log, presented: Mutex::default() }
+    pub(crate) fn new(identity: Identity, log: Arc<dyn LogStore>, if_empty: IfEmpty) -> Self {
+        Formation { identity, log, if_empty, presented: Mutex::default() }
+    }
+
+    /// Whether this node is to take the place that it had before it lost its disk.
+    pub(crate) fn replaces(&self) -> bool {
+        self.if_empty == IfEmpty::Replace
     }
 
     /// Whether this node's log holds anything.
@@ -57,7 +85,14 @@ impl Formation {
     }
 
     /// Answers a node that presents itself. `known_as` is no older than `formed`.
-    pub(crate) fn answer(&self, hello: &Hello, formed: bool, known_as: Option<RaftId>) -> HelloReply {
+    pub(crate) fn answer(
+        &self,
+        hello: &Hello,
+        formed: bool,
+        known_as: Option<RaftId>,
+        removed: bool,
+        leads: bool,
+    ) -> HelloReply {
         let mut known_as = known_as;
         if !formed && hello.cluster == self.identity.cluster {
             let mut presented = self.presented.lock().expect("no code panics while it holds this lock");
@@ -82,6 +117,8 @@ impl Formation {
             model: self.identity.model,
             formed,
             known_as,
+            removed: removed && hello.cluster == self.identity.cluster,
+            leads,
         }
     }
 
@@ -108,30 +145,46 @@ impl Formation {
         Ok(())
     }
 
-    /// Asks every other initial member once. Gives the answers, or why this node must not start.
-    pub(crate) async fn ask(&self, peers: &Peers) -> Result<Vec<HelloReply>, StartError> {
-        let others = peers.given().iter().filter(|(id, _)| **id != self.identity.id.node);
-        let calls = others.map(|(id, address)| {
-            let (endpoint, hello) = (peers.endpoint(address), peers.hello());
-            async move { (*id, runtime::timeout(ANSWER, endpoint.hello(hello)).await) }
+    /// Asks every other node that may know of the cluster once. Gives the answers, or why this node must not start.
+    pub(crate) async fn ask(
+        &self,
+        consensus: &Consensus,
+        peers: &Peers,
+    ) -> Result<Vec<HelloReply>, StartError> {
+        let own = self.identity.id.node;
+        let given: BTreeMap<&String, NodeId> =
+            peers.given().iter().filter(|(id, _)| **id != own).map(|(id, address)| (address, *id)).collect();
+        // Of a node that has just started, nothing else is up to date.
+        let now = consensus.membership_now().await;
+        let (version, membership) = now.map_err(StartError::Internal)?;
+        let is_member = membership.members.contains_key(&self.identity.id);
+        let members_at = version.map(|at| EntryId::new(at.term, at.number));
+        let others = peers.others(&membership);
+        let calls = others.iter().map(|address| {
+            let (endpoint, hello) = (peers.endpoint(address), peers.hello(members_at));
+            async move { (address, runtime::timeout(ANSWER, endpoint.hello(hello)).await) }
         });
         let mut answers = Vec::new();
-        for (id, answer) in join_all(calls).await {
+        for (address, answer) in join_all(calls).await {
             match answer {
                 Ok(Ok(answer)) => {
-                    self.judge(id, &answer)?;
+                    self.judge(given.get(address).copied(), &answer, is_member)?;
                     answers.push(answer);
                 }
-                Ok(Err(error)) => tracing::debug!(peer = id, %error, "does not answer yet"),
-                Err(_) => tracing::debug!(peer = id, "does not answer yet"),
+                Ok(Err(error)) => tracing::debug!(address, %error, "does not answer yet"),
+                Err(_) => tracing::debug!(address, "does not answer yet"),
             }
         }
         Ok(answers)
     }
 
-    fn judge(&self, peer: NodeId, answer: &HelloReply) -> Result<(), StartError> {
+    /// Judges the answer of who is where `given` should be, if this node was told so.
+    fn judge(&self, given: Option<NodeId>, answer: &HelloReply, is_member: bool) -> Result<(), StartError> {
         let Identity { cluster, cluster_name, id, .. } = &self.identity;
+        let peer = given.unwrap_or(answer.id.node);
         if answer.cluster != *cluster {
+            // At an address of which only the log tells, somebody else may be by now.
+            let Some(peer) = given else { return Ok(()) };
             return Err(StartError::ForeignPeer {
                 peer,
                 theirs: answer.cluster,
@@ -143,28 +196,47 @@ impl Formation {
         if answer.model != self.identity.model {
             return Err(StartError::OtherModel { peer, theirs: answer.model, ours: self.identity.model });
         }
-        if answer.id.node != peer {
+        if answer.id.node != peer && !self.is_formed() {
             return Err(StartError::Config(format!(
                 "at the address given for node {peer} there is node {}: correct the members' addresses",
                 answer.id.node
             )));
         }
-        if !self.is_formed() && answer.formed && answer.known_as != Some(*id) {
+        let removed = StartError::Removed { node: id.node, peer, cluster: cluster_name.clone() };
+        // Who is catching up may be none of the members that it goes by as yet, and who answers may be behind: then only a leader
+        // can tell.
+        if answer.removed && (is_member || answer.leads) {
+            return Err(removed);
+        }
+        if !self.is_formed()
+            && self.if_empty == IfEmpty::Form
+            && answer.formed
+            && answer.known_as != Some(*id)
+        {
+            let Some(known) = answer.known_as else { return Err(removed) };
             crate::sometimes!("a node that has lost its disk is kept out");
             return Err(StartError::DiskLost {
                 node: id.node,
                 peer,
                 cluster: cluster_name.clone(),
-                known_as: answer.known_as.map_or("no member".to_owned(), |known| known.to_string()),
+                known_as: known.to_string(),
             });
         }
         Ok(())
     }
 
+    /// Whether this node was removed from the cluster, as a sentence. Asks the members that it knows.
+    pub(crate) async fn removal(&self, consensus: &Consensus, peers: &Peers) -> Option<String> {
+        match self.ask(consensus, peers).await {
+            Err(removed @ StartError::Removed { .. }) => Some(removed.to_string()),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
     /// Goes on asking until the cluster is formed; the founder forms it. Stops the node if it must not take part.
     pub(crate) async fn form(self: Arc<Self>, consensus: Consensus, peers: Arc<Peers>, stop: Arc<Stop>) {
         while !self.is_formed() {
-            let answers = match self.ask(&peers).await {
+            let answers = match self.ask(&consensus, &peers).await {
                 Ok(answers) => answers,
                 Err(error) => return stop.set(Stopped::Refused(error.to_string())),
             };
@@ -180,14 +252,14 @@ impl Formation {
             if self.is_formed() {
                 return;
             }
-            runtime::sleep(PAUSE).await;
+            runtime::sleep(if self.if_empty == IfEmpty::Form { PAUSE } else { LONG_PAUSE }).await;
         }
     }
 
     /// The first membership, if this node is the founder and everybody is there and empty.
     fn found(&self, answers: &[HelloReply], peers: &Peers) -> Option<BTreeMap<RaftId, String>> {
         let Identity { id, initial_members, .. } = &self.identity;
-        if initial_members.first() != Some(&id.node) {
+        if self.if_empty != IfEmpty::Form || initial_members.first() != Some(&id.node) {
             return None;
         }
         let mut lives: BTreeMap<NodeId, RaftId> = answers

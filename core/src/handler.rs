@@ -14,6 +14,8 @@ use crate::formation::Formation;
 use crate::identity::{GroupId, Identity};
 use crate::intake::Intake;
 use crate::log_store::LogStore;
+use crate::members::changer::Changer;
+use crate::members::steward::Heard;
 use crate::peers::Peers;
 use crate::planted::{self, Bug};
 use crate::proposal::Proposal;
@@ -21,13 +23,14 @@ use crate::queue::Queue;
 use crate::raft::Consensus;
 use crate::read::Reads;
 use crate::runtime::{self, Instant};
-use crate::snapshot::Receiving;
+use crate::snapshot::{self, Receiving};
 use crate::stop::Stop;
 use crate::subscription::feed;
 use crate::transport::{
-    AppendReply, AppendRequest, Confirm, Endpoint, Freshness, Hello, HelloReply, Member, ProposeOpen,
-    ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk,
-    SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportError,
+    AppendReply, AppendRequest, ChangeReply, ChangeRequest, ClusterInfo, Confirm, Endpoint, ExportPiece,
+    Freshness, HandOverReply, HandOverRequest, Hello, HelloReply, Member, ProposeOpen, ProposeReply,
+    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportError,
     TransportResult, VoteReply, VoteRequest,
 };
 
@@ -44,6 +47,8 @@ pub(crate) struct Handler {
     pub(crate) reads: Arc<Reads>,
     pub(crate) lease_reads: Arc<Reads>,
     pub(crate) receiving: Arc<Receiving>,
+    pub(crate) changer: Arc<Changer>,
+    pub(crate) heard: Arc<Heard>,
     pub(crate) stop: Arc<Stop>,
 }
 
@@ -72,13 +77,18 @@ impl Handler {
         let leadership = self.consensus.leadership();
         let log = self.log.state();
         let index_at = |number| self.log.numbering_at(number).map(|n| n.last_index);
-        let membership = self.consensus.membership();
-        let mut members: Vec<Member> = membership
+        let (version, membership) = self.consensus.membership_and_version();
+        let members = membership
             .members
             .iter()
-            .map(|(id, recorded)| Member { id: id.node, address: self.peers.address(id.node, recorded) })
+            .map(|(id, recorded)| Member {
+                id: id.node,
+                incarnation: id.incarnation,
+                address: self.peers.address(*id, recorded),
+                standing: membership.standing(*id),
+                following: self.changer.following(*id),
+            })
             .collect();
-        members.sort_by_key(|member| member.id);
         // Consensus publishes what it committed a moment after the replica may have applied it.
         let applied = self.replica.applied_index();
         let committed =
@@ -94,7 +104,14 @@ impl Handler {
             first: log.first_index,
             last: log.last_index,
             members,
+            version,
+            cluster: self.cluster_info(),
         }
+    }
+
+    fn cluster_info(&self) -> ClusterInfo {
+        let Identity { cluster, cluster_name, initial_members, model, .. } = self.identity.clone();
+        ClusterInfo { id: cluster, name: cluster_name, initial_members, model }
     }
 
     /// Waits until this replica is as fresh as a query asks.
@@ -143,8 +160,12 @@ impl Endpoint for Handler {
         self.admit(&route)?;
         // A stream outlives its opening: until the cluster is formed, each request on it must still come from the life of its
         // node that presented itself last.
-        let formation = self.formation.clone();
-        let admitted = requests.take_while(move |_| ready(formation.admits(&route).is_ok())).boxed();
+        let (formation, heard) = (self.formation.clone(), self.heard.clone());
+        let admits = move |_: &AppendRequest| {
+            heard.now();
+            ready(formation.admits(&route).is_ok())
+        };
+        let admitted = requests.take_while(admits).boxed();
         Ok(self.consensus.append(match planted::is(Bug::SkipConsistencyCheck) {
             true => follow_anything(admitted, self.log.clone()),
             false => admitted,
@@ -180,8 +201,14 @@ impl Endpoint for Handler {
         self.running()?;
         // In this order: whoever is told that the cluster is formed is told of the membership that formed it, too.
         let formed = self.formation.is_formed();
-        let membership = self.consensus.membership_now().await.map_err(TransportError::Refused)?;
-        Ok(self.formation.answer(&hello, formed, membership.find(hello.from.node)))
+        let (_, membership) = self.consensus.membership_now().await.map_err(TransportError::Refused)?;
+        let known_as = membership.find_life(hello.from);
+        // What is applied is committed.
+        let applied = self.replica.position();
+        let removed = hello.members_at.is_some_and(|at| applied.membership_at >= Some(at))
+            && !applied.membership.members.contains_key(&hello.from);
+        let leads = removed && self.consensus.read_number(Confirm::Lease).await.is_ok();
+        Ok(self.formation.answer(&hello, formed, known_as, removed, leads))
     }
 
     async fn read_index(&self, route: Route, confirm: Confirm) -> TransportResult<ReadIndex> {
@@ -236,6 +263,36 @@ impl Endpoint for Handler {
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
         self.check_group(group)?;
         Ok(self.status_now())
+    }
+
+    async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
+        self.running()?;
+        self.check_group(request.group)?;
+        Ok(self.changer.serve(request).await)
+    }
+
+    async fn hand_over(&self, request: HandOverRequest) -> TransportResult<HandOverReply> {
+        self.running()?;
+        self.check_group(request.group)?;
+        Ok(self.changer.hand_over.serve(request).await)
+    }
+
+    async fn take_snapshot(&self, group: GroupId) -> TransportResult<u64> {
+        self.running()?;
+        self.check_group(group)?;
+        snapshot::take_now(&self.consensus, &self.replica).await.map_err(TransportError::Refused)
+    }
+
+    async fn export(&self, group: GroupId) -> TransportResult<Replies<ExportPiece>> {
+        self.take_snapshot(group).await?;
+        let snapshots = self.receiving.snapshots.clone();
+        let newest = runtime::blocking(move || snapshots.latest()).await;
+        match newest
+            .map_err(|error| TransportError::Refused(format!("the snapshot cannot be read: {error}")))?
+        {
+            Some(file) => Ok(snapshot::export(file)),
+            None => Err(TransportError::Refused("there is no snapshot".to_owned())),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use std::hash::Hasher;
 use serde::{Deserialize, Serialize};
 
 use crate::service::Model;
+use crate::transport::Standing;
 
 /// A node's number, chosen by its operator, unique in its cluster and at least 1.
 pub type NodeId = u64;
@@ -20,7 +21,8 @@ pub type GroupId = u32;
 
 /// A cluster: the hash of its name and of its initial members' ids, the same on every node that was given the same.
 ///
-/// Addresses are left out on purpose: they may change over a cluster's life.
+/// Addresses are left out on purpose: they may change over a cluster's life. A cluster that was rescued from a survivor's disk,
+/// or made of an exported snapshot, has a number drawn at random instead, so that nobody from before can come back into it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 pub struct ClusterId(pub u64);
 
@@ -102,9 +104,30 @@ impl Membership {
         self.members.keys().find(|id| id.node == node).copied()
     }
 
+    /// The life under which `id`'s node is a member: that very one if it is, else another.
+    pub fn find_life(&self, id: RaftId) -> Option<RaftId> {
+        self.members.contains_key(&id).then_some(id).or_else(|| self.find(id.node))
+    }
+
     /// Whether `id` votes, in any of the sets.
     pub fn is_voter(&self, id: RaftId) -> bool {
         self.voters.iter().any(|set| set.contains(&id))
+    }
+
+    /// Whether a change of the voters is under way.
+    pub fn is_joint(&self) -> bool {
+        self.voters.len() > 1
+    }
+
+    /// What the member `id` may do.
+    pub fn standing(&self, id: RaftId) -> Standing {
+        let votes_in = |set: Option<&BTreeSet<RaftId>>| set.is_some_and(|set| set.contains(&id));
+        match (votes_in(self.voters.first()), votes_in(self.voters.last())) {
+            (true, true) => Standing::Voter,
+            (false, true) => Standing::Joining,
+            (true, false) => Standing::Leaving,
+            (false, false) => Standing::Learner,
+        }
     }
 }
 
@@ -123,4 +146,44 @@ pub struct Identity {
     pub model: Model,
     /// How often the directory was opened by a node, this time included. It makes tokens unique (see [`crate::fence`]).
     pub starts: u32,
+}
+
+impl Identity {
+    /// The id that the cluster began with, which a rescue does not change: what state machines are told of the cluster
+    /// ([`crate::context`]) comes from it, so that a log that is replayed gives the state that was acknowledged.
+    pub fn origin(&self) -> ClusterId {
+        ClusterId::of(&self.cluster_name, &self.initial_members)
+    }
+}
+
+#[cfg(all(test, not(madsim)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::context::Context;
+
+    #[test]
+    fn a_rescued_cluster_draws_the_numbers_that_it_drew_before() {
+        let initial_members = BTreeSet::from([1, 2, 3]);
+        let before = Identity {
+            cluster: ClusterId::of("doves", &initial_members),
+            cluster_name: "doves".to_owned(),
+            initial_members,
+            id: RaftId::new(2, 7),
+            model: Model::StateMachine,
+            starts: 4,
+        };
+        let rescued = Identity { cluster: ClusterId(0xfeed), ..before.clone() };
+        assert_eq!(
+            before.origin(),
+            before.cluster,
+            "a cluster that was never rescued has the id it began with"
+        );
+        let draw =
+            |identity: &Identity| Context::new(identity.origin(), 9, 3, Duration::ZERO).random().next_u64();
+        assert_eq!(draw(&rescued), draw(&before));
+        // As it was before there were rescues: a changed seed changes what every log replays to.
+        assert_eq!(draw(&before), 4_610_858_134_364_866_602);
+    }
 }

@@ -34,7 +34,7 @@
 //!
 //! # What is deliberately not here
 //!
-//! Files and sockets (see `lovebird-storage` and `lovebird-transport`); changes of membership.
+//! Files and sockets (see `lovebird-storage` and `lovebird-transport`).
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -80,7 +80,9 @@ mod snapshot;
 pub mod subscription;
 
 // The node and the others.
-mod formation;
+pub mod formation;
+mod members;
+pub mod operator;
 mod peers;
 mod stop;
 

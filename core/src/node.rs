@@ -14,10 +14,14 @@ use std::time::Duration;
 use crate::apply::{Replica, SnapshotPolicy};
 use crate::client::{Client, ClientOptions, Core};
 use crate::error::{StartError, Stopped};
-use crate::formation::Formation;
+use crate::formation::{Formation, IfEmpty};
 use crate::handler::Handler;
 use crate::identity::{GroupId, Identity, NodeId};
 use crate::log_store::LogStore;
+use crate::members::changer::Changer;
+use crate::members::enlist::enlist;
+use crate::members::hand_over::{HandOver, Hold};
+use crate::members::steward::{Heard, Steward};
 use crate::peers::Peers;
 use crate::proposal::Proposal;
 use crate::propose::{Proposer, Tokens};
@@ -29,8 +33,14 @@ use crate::service::{Model, Service};
 use crate::snapshot::{Keeper, Receiving};
 use crate::snapshot_store::SnapshotStore;
 use crate::stop::Stop;
-use crate::transport::{Confirm, Endpoint, Status, Transport};
+use crate::transport::{Confirm, Endpoint, HandOverReply, HandOverRequest, Role, Status, Transport};
 use crate::working::Planner;
+
+/// How long a node that ends waits for its clients' last answers.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How often it looks whether they have come.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// What a node is made of.
 pub struct Parts {
@@ -38,8 +48,12 @@ pub struct Parts {
     pub identity: Identity,
     /// Its group.
     pub group: GroupId,
-    /// The initial members and where each listens, this node included.
+    /// The members as its operator knows them and where each listens, at least this node itself.
     pub members: BTreeMap<NodeId, String>,
+    /// Nodes of the cluster that can be asked while this one knows no member.
+    pub contacts: Vec<String>,
+    /// What it does if its log is empty.
+    pub if_empty: IfEmpty,
     /// Its log.
     pub log: Arc<dyn LogStore>,
     /// Its snapshots.
@@ -120,14 +134,13 @@ impl<S: Service> Node<S> {
     /// [`StartError::Config`] if identity, service, members and options do not fit together, [`StartError::Storage`] if log or
     /// snapshots cannot be read or contradict each other.
     pub async fn open(service: S, parts: Parts, options: Options) -> Result<Self, StartError> {
-        let Parts { identity, group, members, log, snapshots, transport, guard } = parts;
+        let Parts { identity, group, members, contacts, if_empty, log, snapshots, transport, guard } = parts;
         check(&identity, S::MODEL, &members)?;
         let stop = Arc::new(Stop::default());
         let policy =
             SnapshotPolicy { records: options.snapshot_records.max(1), bytes: options.snapshot_bytes.max(1) };
-        let replica =
-            Arc::new(Replica::new(identity.cluster, group, service.erase().0, policy, stop.clone()));
-        let peers = Arc::new(Peers::new(transport, group, &identity, members));
+        let replica = Arc::new(Replica::new(&identity, group, service.erase().0, policy, stop.clone()));
+        let peers = Arc::new(Peers::new(transport, group, &identity, members, contacts));
         let config = ConsensusConfig { heartbeat: options.heartbeat, election: options.election };
         let consensus = Consensus::start(
             identity.cluster_name.clone(),
@@ -139,32 +152,29 @@ impl<S: Service> Node<S> {
             replica.clone(),
         )
         .await?;
-        let formation = Arc::new(Formation::new(identity.clone(), log.clone()));
+        let formation = Arc::new(Formation::new(identity.clone(), log.clone(), if_empty));
         let queue = Arc::new(Queue::default());
         let reads = Arc::new(Reads::default());
         let lease_reads = Arc::new(Reads::default());
         let tokens = Tokens::new(&identity);
+        let hold = Arc::new(Hold::default());
+        let changer = changer(&identity, &consensus, &peers, &log, &hold, options.election);
+        let heard = Arc::new(Heard::default());
         let proposer = Proposer {
-            cluster: identity.cluster,
+            origin: identity.origin(),
             group,
             consensus: consensus.clone(),
             replica: replica.clone(),
             planner: Planner::new(S::MODEL, stop.clone()),
             peers: peers.clone(),
             queue: queue.clone(),
+            hold: hold.clone(),
             tokens,
-        };
-        let keeper = Keeper {
-            consensus: consensus.clone(),
-            replica: replica.clone(),
-            log: log.clone(),
-            keep_records: options.keep_records,
         };
         let mut tasks = vec![
             runtime::spawn(proposer.run()),
             serve_reads(&reads, &consensus, &peers, Confirm::Quorum),
             serve_reads(&lease_reads, &consensus, &peers, Confirm::Lease),
-            runtime::spawn(keeper.run()),
         ];
         let handler = Arc::new(Handler {
             identity,
@@ -178,8 +188,12 @@ impl<S: Service> Node<S> {
             reads,
             lease_reads,
             receiving: Arc::new(Receiving { snapshots, transfers: AtomicU64::new(0) }),
+            changer,
+            heard,
             stop: stop.clone(),
         });
+        tasks.push(runtime::spawn(keeper(&handler, options.keep_records).run()));
+        tasks.push(runtime::spawn(steward(&handler, options.election).run()));
         let endpoint: Arc<dyn Endpoint> = handler.clone();
         let client = Core::new(vec![endpoint], options.client);
         let (log, closing) = (handler.log.clone(), client.clone());
@@ -189,16 +203,20 @@ impl<S: Service> Node<S> {
         Ok(Node { inner: Arc::new(inner), types: PhantomData })
     }
 
-    /// Presents the node to the others, and forms the cluster if this is the first start of all. Returns once every member
-    /// was asked once; forming goes on in the background.
+    /// Presents the node to the others, and does what [`IfEmpty`] says if its log is empty. Returns once every node that it knows
+    /// was asked once; all else goes on in the background.
     ///
     /// # Errors
-    /// If this node must not take part; see [`StartError::DiskLost`] and [`StartError::ForeignPeer`]. What is learned only
-    /// later stops the node instead, with [`Stopped::Refused`].
+    /// If this node must not take part; see [`StartError::DiskLost`], [`StartError::Removed`] and
+    /// [`StartError::ForeignPeer`]. What is learned only later stops the node instead, with [`Stopped::Refused`].
     pub async fn join(&self) -> Result<(), StartError> {
         let Inner { formation, peers, consensus, stop, .. } = &*self.inner;
-        formation.ask(peers).await?;
+        formation.ask(consensus, peers).await?;
         self.attach(runtime::spawn(formation.clone().form(consensus.clone(), peers.clone(), stop.clone())));
+        if formation.replaces() {
+            let group = self.inner.handler.group;
+            self.attach(runtime::spawn(enlist(consensus.clone(), peers.clone(), group)));
+        }
         Ok(())
     }
 
@@ -234,8 +252,44 @@ impl<S: Service> Node<S> {
         self.inner.stop.wait().await
     }
 
-    /// Stops the node and waits until it has stopped. What it acknowledged is durable; a leader does not hand over first.
+    /// Has another node lead, if this one does: `to`, or whoever is best at it. Gives who leads then. Clients notice nothing but the
+    /// moment that it takes.
+    ///
+    /// # Errors
+    /// Why no other node leads, as a sentence.
+    pub async fn hand_over(&self, to: Option<NodeId>) -> Result<NodeId, String> {
+        let group = self.inner.handler.group;
+        let request = HandOverRequest { group, to, forwarded: true };
+        match self.inner.handler.changer.hand_over.serve(request).await {
+            HandOverReply::Done { leader } => Ok(leader),
+            HandOverReply::Refused { reason, .. } => Err(reason),
+        }
+    }
+
+    /// Stops the node and waits until it has stopped. A leader hands over first, if another voter is there; then those who wait in
+    /// [`Node::client`]'s handles are given a moment to get their answers, which now come from the next leader. What is acknowledged
+    /// is durable; what still waits then is told that it is not committed, or unknown.
     pub async fn shutdown(&self) {
+        if self.inner.stop.get().is_none() {
+            if self.status().role == Role::Leader {
+                match self.inner.handler.changer.hand_over.briefly().await {
+                    Ok(heir) => tracing::info!(leader = heir.node, "handed over before the end"),
+                    Err(refusal) => tracing::info!(reason = refusal.reason, "ends without handing over"),
+                }
+            }
+            let answered = async {
+                while self.inner.client.is_awaited() {
+                    runtime::sleep(LOOK).await;
+                }
+            };
+            // Who is not answered by then is told so.
+            let _ = runtime::timeout(LAST_ANSWERS, answered).await;
+        }
+        self.abort().await;
+    }
+
+    /// Stops the node as a crash would, except that it waits until it has stopped: a leader does not hand over.
+    pub async fn abort(&self) {
         self.inner.stop.set(Stopped::Shutdown);
         self.inner.queue.close("the node was shut down");
         self.inner.client.close("the node was shut down");
@@ -262,7 +316,7 @@ fn check(identity: &Identity, model: Model, members: &BTreeMap<NodeId, String>) 
     }
     if !members.contains_key(&identity.id.node) {
         return Err(StartError::Config(format!(
-            "node {} is not among its own initial members: name it with its address",
+            "node {} is not among the members that it was given: name it with its address",
             identity.id.node
         )));
     }
@@ -270,6 +324,53 @@ fn check(identity: &Identity, model: Model, members: &BTreeMap<NodeId, String>) 
         return Err(StartError::Config("a node's id is at least 1".to_owned()));
     }
     Ok(())
+}
+
+/// What changes the members and hands leadership over.
+fn changer(
+    identity: &Identity,
+    consensus: &Consensus,
+    peers: &Arc<Peers>,
+    log: &Arc<dyn LogStore>,
+    hold: &Arc<Hold>,
+    election: Duration,
+) -> Arc<Changer> {
+    let hand_over = Arc::new(HandOver {
+        consensus: consensus.clone(),
+        peers: peers.clone(),
+        log: log.clone(),
+        hold: hold.clone(),
+        election,
+    });
+    Arc::new(Changer {
+        cluster: identity.cluster,
+        model: identity.model,
+        consensus: consensus.clone(),
+        peers: peers.clone(),
+        log: log.clone(),
+        hand_over,
+        election,
+        turn: Mutex::new(None),
+    })
+}
+
+fn keeper(handler: &Handler, keep_records: u64) -> Keeper {
+    let Handler { consensus, replica, log, .. } = handler;
+    Keeper { consensus: consensus.clone(), replica: replica.clone(), log: log.clone(), keep_records }
+}
+
+fn steward(handler: &Handler, election: Duration) -> Steward {
+    let Handler { group, consensus, peers, changer, formation, heard, stop, .. } = handler;
+    Steward {
+        group: *group,
+        consensus: consensus.clone(),
+        peers: peers.clone(),
+        changer: changer.clone(),
+        formation: formation.clone(),
+        heard: heard.clone(),
+        stop: stop.clone(),
+        election,
+    }
 }
 
 fn serve_reads(reads: &Arc<Reads>, consensus: &Consensus, peers: &Arc<Peers>, confirm: Confirm) -> Task {

@@ -27,6 +27,7 @@ use crate::courier::{End, deliver};
 use crate::entry::{Entry, EntryKind};
 use crate::fence::{Fence, Token};
 use crate::identity::{ClusterId, GroupId, Identity, RaftId};
+use crate::members::hand_over::Hold;
 use crate::outcome::{joined, not_committed, unknown};
 use crate::peers::Peers;
 use crate::planted::{self, Bug};
@@ -81,13 +82,14 @@ impl Tokens {
 }
 
 pub(crate) struct Proposer {
-    pub(crate) cluster: ClusterId,
+    pub(crate) origin: ClusterId,
     pub(crate) group: GroupId,
     pub(crate) consensus: Consensus,
     pub(crate) replica: Arc<Replica>,
     pub(crate) planner: Planner,
     pub(crate) peers: Arc<Peers>,
     pub(crate) queue: Arc<Queue<Proposal>>,
+    pub(crate) hold: Arc<Hold>,
     pub(crate) tokens: Tokens,
 }
 
@@ -120,7 +122,8 @@ impl Proposer {
         };
         let mut under_way = FuturesOrdered::new();
         loop {
-            let free = under_way.len() < UNDER_WAY_MAX;
+            let held = self.hold.is_held();
+            let free = under_way.len() < UNDER_WAY_MAX && !held;
             tokio::select! {
                 biased;
                 Some((plan, outcome)) = under_way.next(), if !under_way.is_empty() => {
@@ -154,6 +157,7 @@ impl Proposer {
                         },
                     }
                 }
+                () = self.hold.released(), if held => {}
                 () = runtime::sleep(TICK), if !free => self.queue.expire(),
             }
         }
@@ -200,7 +204,7 @@ impl Proposer {
                         beginning.sessions = table.sessions().clone();
                     }
                     return Some(Working::new(
-                        self.cluster,
+                        self.origin,
                         self.group,
                         self.replica.model(),
                         term,
@@ -224,11 +228,12 @@ impl Proposer {
 
     /// Sends proposals to the leader, until another one leads.
     async fn forward(&self, leader: RaftId, now: Leadership, watch: &mut LeadershipWatch) {
-        let Some(recorded) = self.consensus.membership().members.get(&leader).cloned() else {
+        let membership = self.consensus.membership();
+        if !membership.members.contains_key(&leader) {
             let _ = runtime::timeout(TICK, watch.changed()).await;
             return;
-        };
-        let endpoint = self.peers.endpoint(&self.peers.address(leader.node, &recorded));
+        }
+        let endpoint = self.peers.endpoint_of(leader, &membership);
         let open = ProposeOpen { group: self.group, forwarded: true };
         // Nothing is opened before there is something to send.
         tokio::select! {
@@ -247,6 +252,7 @@ impl Proposer {
             End::Told => {}
             End::Broken(error) => {
                 tracing::debug!(leader = leader.node, %error, "cannot forward");
+                self.peers.failed(leader);
                 runtime::sleep(PAUSE).await;
             }
             End::Refused => runtime::sleep(PAUSE).await,

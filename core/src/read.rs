@@ -110,11 +110,17 @@ pub(crate) async fn read_number(
     }
     let leader = now.leader.filter(|leader| *leader != peers.local()).ok_or("no leader is known")?;
     let membership = consensus.membership();
-    let recorded =
-        membership.members.get(&leader).ok_or("the leader is not a member that this node knows")?;
-    let endpoint = peers.endpoint(&peers.address(leader.node, recorded));
-    let answer = endpoint.read_index(peers.route(leader), confirm).await.map_err(|e| e.to_string())?;
-    Ok(answer.number)
+    if !membership.members.contains_key(&leader) {
+        return Err("the leader is not a member that this node knows".to_owned());
+    }
+    let endpoint = peers.endpoint_of(leader, &membership);
+    match endpoint.read_index(peers.route(leader), confirm).await {
+        Ok(answer) => Ok(answer.number),
+        Err(error) => {
+            peers.failed(leader);
+            Err(error.to_string())
+        }
+    }
 }
 
 #[cfg(all(test, not(madsim)))]

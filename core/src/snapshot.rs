@@ -16,13 +16,16 @@ use crate::apply::Replica;
 use crate::log_store::LogStore;
 use crate::raft::Consensus;
 use crate::runtime;
-use crate::snapshot_store::{SnapshotReceiver, SnapshotStore};
+use crate::snapshot_store::{SnapshotFile, SnapshotReceiver, SnapshotStore};
 use crate::transport::{
-    Replies, SnapshotChunk, SnapshotOffer, SnapshotReply, TransportError, TransportResult,
+    ExportPiece, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply, TransportError, TransportResult,
 };
 
 /// How often the sender is told that a received snapshot is still being verified and restored.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Bytes of a snapshot file that are exported at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Takes snapshots as they fall due, and purges behind them.
 pub(crate) struct Keeper {
@@ -65,6 +68,45 @@ impl Keeper {
         }
         self.log.find(first_kept)?.checked_sub(1)
     }
+}
+
+/// Takes a snapshot of everything that is applied by now, unless there is one. Gives the log index that the newest covers.
+pub(crate) async fn take_now(consensus: &Consensus, replica: &Replica) -> Result<u64, String> {
+    let applied = replica.position().last.ok_or("nothing has been applied yet that a snapshot could hold")?;
+    loop {
+        let before = consensus.snapshot();
+        if before >= Some(applied) {
+            return Ok(replica.snapshot_index());
+        }
+        // One that is under way already may not reach as far: then another one follows.
+        let stopped = || "consensus has stopped on this node".to_owned();
+        consensus.trigger_snapshot().await.map_err(|_| stopped())?;
+        consensus.snapshot_after(before).await.ok_or_else(stopped)?;
+    }
+}
+
+/// The bytes of the newest snapshot, piece by piece.
+pub(crate) fn export(file: Arc<dyn SnapshotFile>) -> Replies<ExportPiece> {
+    stream::unfold(Some((file, 0)), async |going| {
+        let (file, offset) = going?;
+        let (reader, length) = (file.clone(), file.id().length);
+        if offset >= length {
+            return None;
+        }
+        Some(match runtime::blocking(move || reader.read_raw(offset, PIECE_BYTES)).await {
+            Ok(bytes) if bytes.is_empty() => {
+                let text = format!("the snapshot file ends at byte {offset} of {length}");
+                (Err(TransportError::Refused(text)), None)
+            }
+            Ok(bytes) => {
+                let next = offset + bytes.len() as u64;
+                let index = file.meta().numbering.last_index;
+                (Ok(ExportPiece { index, length, bytes }), Some((file, next)))
+            }
+            Err(error) => (Err(storage(error)), None),
+        })
+    })
+    .boxed()
 }
 
 /// Receives snapshots from a leader, one at a time: a later transfer ends an earlier one.

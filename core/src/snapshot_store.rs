@@ -22,7 +22,8 @@ use crate::session::SessionTable;
 /// All that is needed, beside the user's state, to go on from a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotMeta {
-    /// The cluster that it was taken in.
+    /// The cluster that it was taken in, for whoever looks. It is compared with nothing: a rescue gives the cluster another id, and
+    /// leaves its snapshots as they are.
     pub cluster: ClusterId,
     /// The group.
     pub group: GroupId,

@@ -38,7 +38,7 @@ const OUTCOME_BYTES_MAX: usize = RUN_BYTES_MAX - PAYLOAD_BYTES_MAX - RECORD_HEAD
 
 /// What a leader works on; see the module.
 pub(crate) struct Working {
-    cluster: ClusterId,
+    origin: ClusterId,
     group: GroupId,
     model: Model,
     term: u64,
@@ -85,7 +85,7 @@ pub(crate) struct Plan {
 
 impl Working {
     pub(crate) fn new(
-        cluster: ClusterId,
+        origin: ClusterId,
         group: GroupId,
         model: Model,
         term: u64,
@@ -94,7 +94,7 @@ impl Working {
         let Beginning { token, numbering, sessions, copy } = beginning;
         crate::sometimes!(copy.is_some(), "a primary's working copy is made anew");
         Working {
-            cluster,
+            origin,
             group,
             model,
             term,
@@ -202,7 +202,7 @@ impl Working {
                 "the outcomes of the requests before it fill an entry",
             )));
         }
-        let context = Context::new(self.cluster, index, self.term, Duration::from_nanos(self.time));
+        let context = Context::new(self.origin, index, self.term, Duration::from_nanos(self.time));
         match copy.execute(&context, &record.payload) {
             Ok(payload) => {
                 push_record(outcomes, number, &payload);

@@ -21,7 +21,10 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use lovebird::{Client, Key, NAME_BYTES_MAX, Node, Primary, ProposeError, QueryError, Read, Role, Service};
+use lovebird::{
+    Client, Key, Member, NAME_BYTES_MAX, Node, Primary, ProposeError, QueryError, Read, Role, Service,
+    Standing,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -247,8 +250,17 @@ async fn status<S: Calculator>(State(node): State<Node<S>>) -> Response {
         Role::Candidate => "candidate",
         Role::Learner => "learner",
     };
-    let members: Vec<Value> =
-        status.members.iter().map(|member| json!({ "id": member.id, "address": member.address })).collect();
+    let standing = |member: &Member| match member.standing {
+        Standing::Voter => "voter",
+        Standing::Joining => "joining",
+        Standing::Leaving => "leaving",
+        Standing::Learner => "learner",
+    };
+    let members: Vec<Value> = status
+        .members
+        .iter()
+        .map(|member| json!({ "id": member.id, "address": member.address, "standing": standing(member) }))
+        .collect();
     reply(
         StatusCode::OK,
         json!({
@@ -261,6 +273,9 @@ async fn status<S: Calculator>(State(node): State<Node<S>>) -> Response {
             "snapshot": status.snapshot,
             "first": status.first,
             "last": status.last,
+            "voters": status.voters(),
+            "learners": status.learners(),
+            "joint": status.is_joint(),
             "members": members,
         }),
     )

@@ -23,7 +23,7 @@ use crate::service::Arithmetic;
 const NODES: u16 = 3;
 
 /// How long a node may take to end before it is killed.
-const END_MAX: Duration = Duration::from_secs(5);
+const END_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub struct Options {

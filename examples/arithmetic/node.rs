@@ -18,7 +18,7 @@ use crate::peer::Peer;
 use crate::service::Arithmetic;
 
 /// How long a clean end may take. A node may be killed at any moment, so nothing is lost when it takes longer.
-const SHUTDOWN_MAX: Duration = Duration::from_secs(2);
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
 /// Which model the service runs in. This is the one place where it is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,9 +43,15 @@ pub struct Options {
     /// Where it listens to its peers.
     #[arg(long, value_name = "ADDRESS")]
     pub raft: SocketAddr,
-    /// A member of the cluster and where its peers reach it; once per member, this one included.
-    #[arg(long = "peer", value_name = "ID=ADDRESS", required = true)]
+    /// A member that the cluster begins with and where its peers reach it; once per member, this one included.
+    #[arg(long = "peer", value_name = "ID=ADDRESS", required_unless_present = "join")]
     pub peers: Vec<Peer>,
+    /// A node of a cluster that runs already, instead of --peer; may be given several times. This node waits to be added.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "peers")]
+    pub join: Vec<String>,
+    /// The disk of this node is lost for good: with an empty directory it takes its own place again.
+    #[arg(long)]
+    pub replace: bool,
     /// The cluster's name, the same on all nodes.
     #[arg(long, value_name = "NAME", default_value = "arithmetic")]
     pub cluster: String,
@@ -111,7 +117,8 @@ async fn run_service<S: Calculator>(service: S, options: Options) -> Result<(), 
         stopped = node.stopped() => stopped,
         () = &mut asked => Stopped::Shutdown,
     };
-    // No new connections; then the node, which gives those who still wait their answer; then their connections.
+    // No new connections; then the node, which hands over if it leads, and gives those who still wait their answer; then their
+    // connections.
     drop(end_http);
     let ended = timeout(SHUTDOWN_MAX, async {
         node.shutdown().await;
@@ -144,6 +151,10 @@ async fn start<S: Calculator>(service: S, options: &Options) -> Result<Node<S>, 
         .election_timeout(Duration::from_millis(options.election_ms));
     for peer in &options.peers {
         builder = builder.member(peer.id, &peer.address);
+    }
+    builder = builder.join(&options.join);
+    if options.replace {
+        builder = builder.replace();
     }
     builder.start().await
 }

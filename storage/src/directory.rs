@@ -3,31 +3,16 @@
 //! | name | what |
 //! |---|---|
 //! | `lock` | held while a node uses the directory |
-//! | `identity` | whose it is, as text; written to `identity.new`, synced and renamed |
+//! | `identity` | whose it is, as text; its lines are told in `identity.rs` |
 //! | `log/` | the log ([`crate::log`]) |
 //! | `snapshots/` | the snapshots ([`crate::snapshot`]) |
 //!
 //! The identity is written before anything else, with `starts 0`; only when the log exists too is the first start counted. So
 //! a crash in between does no harm, and a directory that has been started and has no log has lost it, which is refused.
 //!
-//! ```text
-//! lovebird data directory
-//! format 1
-//! cluster 6d1a4e1c5b3f0a77
-//! name arithmetic
-//! members 1 2 3
-//! node 1
-//! incarnation 9f86d081884c7d65
-//! starts 4
-//! checksum 5a1b0c2d
-//! ```
-//!
-//! `cluster`, `incarnation` and `checksum` are hexadecimal; the checksum is CRC-32C of all lines before it. If the log is that of a
-//! service in the primary-backup model, a line `model primary-backup` stands behind `incarnation`. A directory without that line is
-//! one of the state machine model, since those were there before there was another.
+//! While a directory is being rescued or made of a snapshot ([`crate::rescue`]) its identity says so, and it is refused too.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,25 +21,20 @@ use lovebird_core::error::StartError;
 use lovebird_core::identity::{ClusterId, Identity, NodeId, RaftId};
 use lovebird_core::service::Model;
 
-use crate::disk::{Disk, DiskLock, read_exact_at};
+use crate::disk::{Disk, DiskLock};
+use crate::identity::{self, IDENTITY, IDENTITY_NEW, Stated, foreign};
 use crate::log::Missing;
 
-const TITLE: &str = "lovebird data directory";
-const FORMAT: u32 = 1;
-const IDENTITY: &str = "identity";
-const IDENTITY_NEW: &str = "identity.new";
 /// What becomes of the identity while a directory is being deleted.
 const IDENTITY_REMOVED: &str = "identity.removed";
 const LOCK: &str = "lock";
+/// Where in a data directory the log is.
+pub(crate) const LOG: &str = "log";
+/// Where in a data directory the snapshots are.
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 /// Everything that may stand in a data directory.
-const OURS: [&str; 6] = [IDENTITY, IDENTITY_NEW, IDENTITY_REMOVED, LOCK, "log", "snapshots"];
-
-/// An identity file is a few lines; whatever is longer is none.
-const IDENTITY_BYTES_MAX: u64 = 64 << 10;
-
-/// Said of an identity that cannot be read, as the end of a sentence about the directory.
-const DAMAGED: &str = "has a damaged identity file: restore it, or replace this member";
+const OURS: [&str; 6] = [IDENTITY, IDENTITY_NEW, IDENTITY_REMOVED, LOCK, LOG, SNAPSHOTS];
 
 /// Whose directory it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,10 +43,38 @@ pub struct Expected {
     pub cluster_name: String,
     /// The node.
     pub node: NodeId,
-    /// The members that the cluster begins with.
-    pub initial_members: BTreeSet<NodeId>,
+    /// How it is known which cluster of that name it is.
+    pub origin: Origin,
     /// In which model the service runs.
     pub model: Model,
+}
+
+/// How it is known which cluster a directory belongs to, beside the cluster's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// By the members that the cluster begins with, at least one, as its operator says. A new directory gets the id that follows
+    /// from them; one that is there must have been made for the same, and whatever id it has is believed.
+    Initial(BTreeSet<NodeId>),
+    /// As a member of the cluster has told. One that is there must have the same id.
+    Told {
+        /// The cluster's id.
+        cluster: ClusterId,
+        /// The members that it began with, at least one.
+        initial_members: BTreeSet<NodeId>,
+    },
+    /// By the directory, which must be there and says it itself.
+    Found,
+}
+
+impl Origin {
+    /// What a new directory is to say; none if there must be one.
+    fn of_new(&self, cluster_name: &str) -> Option<(ClusterId, BTreeSet<NodeId>)> {
+        match self {
+            Origin::Initial(members) => Some((ClusterId::of(cluster_name, members), members.clone())),
+            Origin::Told { cluster, initial_members } => Some((*cluster, initial_members.clone())),
+            Origin::Found => None,
+        }
+    }
 }
 
 /// A directory that is locked and is whose it should be.
@@ -82,46 +90,49 @@ impl DataDirectory {
     /// `incarnation` for its life.
     ///
     /// # Errors
-    /// If it is in use or somebody else's. Nothing in it has then been changed.
+    /// If it is in use or somebody else's, or if a rescue or an import of it was begun and not finished. Nothing in it has then been
+    /// changed.
     pub fn open(
         disk: Arc<dyn Disk>,
         path: &Path,
         expected: &Expected,
         incarnation: u64,
     ) -> Result<Self, StartError> {
-        if expected.cluster_name.chars().any(char::is_control) {
-            return Err(StartError::Config(
-                "the cluster's name has control characters: choose another".to_owned(),
-            ));
+        let new = expected.origin.of_new(&expected.cluster_name);
+        check_name(&expected.cluster_name)?;
+        if new.as_ref().is_some_and(|(_, members)| members.is_empty()) {
+            return Err(StartError::Config("the cluster has no initial members: name them".to_owned()));
         }
-        if disk.exists(path).map_err(StartError::Storage)? {
-            let names = disk.list(path).map_err(StartError::Storage)?;
-            let harmless = |name: &String| name == LOCK || name == IDENTITY_NEW;
-            if !names.iter().any(|name| name == IDENTITY) && !names.iter().all(harmless) {
-                return Err(foreign(
-                    path,
-                    "is not empty and is no data directory of a node: choose another one",
-                ));
-            }
+        check_content(&*disk, path)?;
+        if new.is_none() && !disk.exists(&path.join(IDENTITY)).map_err(StartError::Storage)? {
+            return Err(foreign(
+                path,
+                "is not there or is empty, so nothing says which cluster it belongs to: choose the directory of a node, or name \
+                 the members that a new cluster is to begin with",
+            ));
         }
         disk.create_dir(path).map_err(StartError::Storage)?;
         let lock = lock(&*disk, path)?;
-        let cluster = ClusterId::of(&expected.cluster_name, &expected.initial_members);
-        let identity = if disk.exists(&path.join(IDENTITY)).map_err(StartError::Storage)? {
-            let identity = read(&*disk, path)?;
-            check(path, &identity, expected, cluster)?;
-            identity
-        } else {
-            let identity = Identity {
-                cluster,
-                cluster_name: expected.cluster_name.clone(),
-                initial_members: expected.initial_members.clone(),
-                id: RaftId::new(expected.node, incarnation),
-                model: expected.model,
-                starts: 0,
-            };
-            write(&*disk, path, &identity).map_err(StartError::Storage)?;
-            identity
+        let identity = match new {
+            Some((cluster, initial_members))
+                if !disk.exists(&path.join(IDENTITY)).map_err(StartError::Storage)? =>
+            {
+                let identity = Identity {
+                    cluster,
+                    cluster_name: expected.cluster_name.clone(),
+                    initial_members,
+                    id: RaftId::new(expected.node, incarnation),
+                    model: expected.model,
+                    starts: 0,
+                };
+                write(&*disk, path, &identity)?;
+                identity
+            }
+            _ => {
+                let identity = identity::read(&*disk, path)?.finished(path)?;
+                check(path, &identity, expected)?;
+                identity
+            }
         };
         Ok(DataDirectory { disk, path: path.into(), identity, _lock: lock })
     }
@@ -129,9 +140,17 @@ impl DataDirectory {
     /// Reads what the directory at `path` says of itself. Nothing is locked, so a node may be using it.
     ///
     /// # Errors
-    /// If it says nothing, or nothing that can be believed.
+    /// If it says nothing, or nothing that can be believed, or that a rescue or an import was begun and not finished.
     pub fn look(disk: &dyn Disk, path: &Path) -> Result<Identity, StartError> {
-        read(disk, path)
+        identity::read(disk, path)?.finished(path)
+    }
+
+    /// Whether there is a data directory of a node at `path`, whatever state it is in.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn exists(disk: &dyn Disk, path: &Path) -> Result<bool, StartError> {
+        disk.exists(&path.join(IDENTITY)).map_err(StartError::Storage)
     }
 
     /// What it says of itself.
@@ -150,7 +169,7 @@ impl DataDirectory {
         identity.starts = identity.starts.checked_add(1).ok_or_else(|| {
             foreign(&self.path, "was started as often as can be counted: replace this member")
         })?;
-        write(&*self.disk, &self.path, &identity).map_err(StartError::Storage)?;
+        write(&*self.disk, &self.path, &identity)?;
         self.identity = identity;
         Ok(())
     }
@@ -178,12 +197,12 @@ impl DataDirectory {
         }
         let lock = lock(disk, path).map_err(refused)?;
         if disk.exists(&identity)? {
-            read(disk, path).map_err(refused)?;
+            identity::read(disk, path).map_err(refused)?;
             // From here on it is no node's directory, so that no half of its log is ever taken for the whole.
             disk.rename(&identity, &removed)?;
             disk.sync_dir(path)?;
         }
-        for dir in ["log", "snapshots"].map(|name| path.join(name)) {
+        for dir in [LOG, SNAPSHOTS].map(|name| path.join(name)) {
             if disk.exists(&dir)? {
                 disk.remove_dir(&dir)?;
             }
@@ -202,19 +221,43 @@ impl std::fmt::Debug for DataDirectory {
     }
 }
 
-fn foreign(path: &Path, reason: impl Into<String>) -> StartError {
-    StartError::Foreign { directory: path.display().to_string(), reason: reason.into() }
-}
-
-fn lock(disk: &dyn Disk, path: &Path) -> Result<DiskLock, StartError> {
+pub(crate) fn lock(disk: &dyn Disk, path: &Path) -> Result<DiskLock, StartError> {
     disk.lock(&path.join(LOCK)).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StartError::Locked { directory: path.display().to_string() },
         _ => StartError::Storage(error),
     })
 }
 
+fn write(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), StartError> {
+    let stated = Stated { identity: identity.clone(), unfinished: None };
+    identity::write(disk, path, &stated).map_err(StartError::Storage)
+}
+
+/// The name stands in a line of the identity.
+pub(crate) fn check_name(cluster_name: &str) -> Result<(), StartError> {
+    if cluster_name.chars().any(char::is_control) {
+        return Err(StartError::Config(
+            "the cluster's name has control characters: choose another".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether what lies at `path` is nothing at all, or a node's.
+pub(crate) fn check_content(disk: &dyn Disk, path: &Path) -> Result<(), StartError> {
+    if !disk.exists(path).map_err(StartError::Storage)? {
+        return Ok(());
+    }
+    let names = disk.list(path).map_err(StartError::Storage)?;
+    let harmless = |name: &String| name == LOCK || name == IDENTITY_NEW;
+    if !names.iter().any(|name| name == IDENTITY) && !names.iter().all(harmless) {
+        return Err(foreign(path, "is not empty and is no data directory of a node: choose another one"));
+    }
+    Ok(())
+}
+
 /// Compares what the directory says with what it should be.
-fn check(path: &Path, found: &Identity, expected: &Expected, cluster: ClusterId) -> Result<(), StartError> {
+fn check(path: &Path, found: &Identity, expected: &Expected) -> Result<(), StartError> {
     if found.cluster_name != expected.cluster_name {
         return Err(foreign(
             path,
@@ -233,16 +276,7 @@ fn check(path: &Path, found: &Identity, expected: &Expected, cluster: ClusterId)
             ),
         ));
     }
-    if found.initial_members != expected.initial_members || found.cluster != cluster {
-        return Err(foreign(
-            path,
-            format!(
-                "was made for the initial members {:?}, not {:?}: give the members that the cluster began with; whoever is \
-                 a member today is in the log",
-                found.initial_members, expected.initial_members
-            ),
-        ));
-    }
+    check_origin(path, found, &expected.origin)?;
     if found.model != expected.model {
         return Err(foreign(
             path,
@@ -256,108 +290,40 @@ fn check(path: &Path, found: &Identity, expected: &Expected, cluster: ClusterId)
     Ok(())
 }
 
-fn write(disk: &dyn Disk, path: &Path, identity: &Identity) -> io::Result<()> {
-    let new = path.join(IDENTITY_NEW);
-    if disk.exists(&new)? {
-        lovebird_core::sometimes!("an identity that was only half written is written anew");
-        disk.remove(&new)?;
+fn check_origin(path: &Path, found: &Identity, origin: &Origin) -> Result<(), StartError> {
+    match origin {
+        Origin::Initial(members) if found.initial_members != *members => Err(foreign(
+            path,
+            format!(
+                "was made for the initial members {:?}, not {:?}: give the members that the cluster began with; whoever is \
+                 a member today is in the log",
+                found.initial_members, members
+            ),
+        )),
+        Origin::Told { cluster, .. } if found.cluster != *cluster => Err(foreign(
+            path,
+            format!(
+                "belongs to the cluster {:?} with the id {}, and a member says that its cluster has the id {cluster}: the \
+                 clusters have a name in common, and nothing else. If that cluster was rescued without this directory, or made \
+                 of a snapshot, begin with an empty one",
+                found.cluster_name, found.cluster
+            ),
+        )),
+        _ => Ok(()),
     }
-    let file = disk.create(&new)?;
-    file.write_at(0, encode(identity).as_bytes())?;
-    file.sync_data()?;
-    disk.rename(&new, &path.join(IDENTITY))?;
-    disk.sync_dir(path)
-}
-
-fn read(disk: &dyn Disk, path: &Path) -> Result<Identity, StartError> {
-    let file = disk.open(&path.join(IDENTITY)).map_err(StartError::Storage)?;
-    let length = file.len().map_err(StartError::Storage)?.min(IDENTITY_BYTES_MAX);
-    let mut bytes = vec![0; length as usize];
-    read_exact_at(&*file, 0, &mut bytes).map_err(StartError::Storage)?;
-    decode(&String::from_utf8_lossy(&bytes)).map_err(|reason| {
-        lovebird_core::sometimes!("a damaged identity is refused");
-        foreign(path, reason)
-    })
-}
-
-fn encode(identity: &Identity) -> String {
-    let members: Vec<String> = identity.initial_members.iter().map(NodeId::to_string).collect();
-    let model = match identity.model {
-        // So that such a directory has the bytes that it had before there was another model.
-        Model::StateMachine => String::new(),
-        Model::PrimaryBackup => format!("model {}\n", identity.model),
-    };
-    let mut text = format!(
-        "{TITLE}\nformat {FORMAT}\ncluster {}\nname {}\nmembers {}\nnode {}\nincarnation {:016x}\n{model}starts {}\n",
-        identity.cluster,
-        identity.cluster_name,
-        members.join(" "),
-        identity.id.node,
-        identity.id.incarnation,
-        identity.starts
-    );
-    let checksum = crc32c::crc32c(text.as_bytes());
-    writeln!(text, "checksum {checksum:08x}").expect("a string takes whatever is written to it");
-    text
-}
-
-/// Reads an identity; an error is the end of a sentence about the directory.
-fn decode(text: &str) -> Result<Identity, String> {
-    let lines = &mut text.lines().peekable();
-    if lines.next() != Some(TITLE) {
-        return Err("has an identity file that is none of a node's: choose another directory".to_owned());
-    }
-    let format: u32 = field(lines, "format")?.parse().map_err(|_| DAMAGED)?;
-    if format != FORMAT {
-        return Err(format!("has format {format}; this build knows {FORMAT}: upgrade this node"));
-    }
-    let covered = text.rfind("checksum ").ok_or(DAMAGED)?;
-    let cluster = u64::from_str_radix(field(lines, "cluster")?, 16).map_err(|_| DAMAGED)?;
-    let cluster_name = field(lines, "name")?.to_owned();
-    let initial_members: Result<_, _> = field(lines, "members")?.split(' ').map(str::parse).collect();
-    let node = field(lines, "node")?.parse().map_err(|_| DAMAGED)?;
-    let incarnation = u64::from_str_radix(field(lines, "incarnation")?, 16).map_err(|_| DAMAGED)?;
-    let model = lines.next_if(|line| line.starts_with("model ")).map(|line| &line["model ".len()..]);
-    let starts = field(lines, "starts")?.parse().map_err(|_| DAMAGED)?;
-    let checksum = u32::from_str_radix(field(lines, "checksum")?, 16).map_err(|_| DAMAGED)?;
-    if crc32c::crc32c(&text.as_bytes()[..covered]) != checksum {
-        return Err(DAMAGED.to_owned());
-    }
-    Ok(Identity {
-        cluster: ClusterId(cluster),
-        cluster_name,
-        initial_members: initial_members.map_err(|_| DAMAGED)?,
-        id: RaftId::new(node, incarnation),
-        // Behind the checksum, so that damage is not taken for what a later version wrote.
-        model: model.map_or(Ok(Model::StateMachine), model_of)?,
-        starts,
-    })
-}
-
-/// What stands behind `name` in the next line.
-fn field<'a>(lines: &mut impl Iterator<Item = &'a str>, name: &str) -> Result<&'a str, String> {
-    let line = lines.next();
-    line.and_then(|line| line.strip_prefix(name)?.strip_prefix(' ')).ok_or_else(|| DAMAGED.to_owned())
-}
-
-/// The model of that name.
-fn model_of(name: &str) -> Result<Model, String> {
-    let mut known = [Model::StateMachine, Model::PrimaryBackup].into_iter();
-    known.find(|model| model.to_string() == name).ok_or_else(|| {
-        format!("holds the log of a service in the {name} model, which this build does not know: upgrade this node")
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::MemoryDisk;
+    use crate::identity::Unfinished;
 
     fn expected() -> Expected {
         Expected {
             cluster_name: "doves".to_owned(),
             node: 2,
-            initial_members: BTreeSet::from([1, 2, 3]),
+            origin: Origin::Initial(BTreeSet::from([1, 2, 3])),
             model: Model::StateMachine,
         }
     }
@@ -394,10 +360,10 @@ mod tests {
     fn somebody_elses_directory_is_refused_and_stays_as_it_is() {
         let disk = MemoryDisk::new();
         drop(open(&disk, &expected(), 7).unwrap());
-        let before = read(&disk, Path::new("data")).unwrap();
+        let before = identity::read(&disk, Path::new("data")).unwrap();
         let other_name = Expected { cluster_name: "hawks".to_owned(), ..expected() };
         let other_node = Expected { node: 3, ..expected() };
-        let other_members = Expected { initial_members: BTreeSet::from([2, 3]), ..expected() };
+        let other_members = Expected { origin: Origin::Initial(BTreeSet::from([2, 3])), ..expected() };
         let other_model = Expected { model: Model::PrimaryBackup, ..expected() };
         for (other, words) in [
             (other_name, "\"doves\", not to \"hawks\""),
@@ -412,7 +378,7 @@ mod tests {
             let error = open(&disk, &other, 8).unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
-        assert_eq!(read(&disk, Path::new("data")).unwrap(), before);
+        assert_eq!(identity::read(&disk, Path::new("data")).unwrap(), before);
     }
 
     #[test]
@@ -480,69 +446,94 @@ mod tests {
         assert_eq!((directory.identity().model, directory.identity().starts), (Model::PrimaryBackup, 1));
     }
 
-    fn identity(model: Model) -> Identity {
-        Identity {
-            cluster: ClusterId(1),
-            cluster_name: "doves".to_owned(),
-            initial_members: BTreeSet::from([1, 2]),
-            id: RaftId::new(1, 9),
-            model,
-            starts: 1,
-        }
-    }
-
     #[test]
-    fn a_damaged_identity_is_refused() {
-        for model in [Model::StateMachine, Model::PrimaryBackup] {
-            let text = encode(&identity(model));
-            assert_eq!(decode(&text).unwrap(), identity(model));
-            for at in 0..text.len() - 1 {
-                let mut bytes = text.clone().into_bytes();
-                bytes[at] ^= 1;
-                let damaged = String::from_utf8_lossy(&bytes).into_owned();
-                assert!(decode(&damaged).is_err(), "a flip of byte {at} goes unnoticed:\n{damaged}");
-            }
-        }
-    }
-
-    /// The identity of the primary-backup model with other lines, and a checksum that is right.
-    fn altered(from: &str, to: &str) -> String {
-        let text = encode(&identity(Model::PrimaryBackup)).replace(from, to);
-        let covered = &text[..text.rfind("checksum").unwrap()];
-        format!("{covered}checksum {:08x}\n", crc32c::crc32c(covered.as_bytes()))
-    }
-
-    #[test]
-    fn the_line_of_the_model_is_there_in_the_primary_backup_model_alone() {
-        let text = encode(&identity(Model::StateMachine));
-        assert_eq!(
-            altered("model primary-backup\n", ""),
-            text,
-            "a directory of the state machine model has changed"
-        );
-        let line = "incarnation 0000000000000009\nmodel primary-backup\nstarts 1\n";
-        assert!(encode(&identity(Model::PrimaryBackup)).contains(line));
-    }
-
-    #[test]
-    fn a_model_that_is_not_known_is_told_from_damage() {
-        let later = altered("primary-backup", "chain");
-        assert!(
-            decode(&later)
-                .unwrap_err()
-                .contains("in the chain model, which this build does not know: upgrade")
-        );
-        let flipped = later.replace("chain", "chair");
-        assert!(decode(&flipped).unwrap_err().contains("damaged"), "what does not verify says nothing");
-        for (from, to) in [
-            ("model primary-backup", "model"),
-            ("model primary-backup\n", "model primary-backup\nmodel primary-backup\n"),
-            (
-                "incarnation 0000000000000009\nmodel primary-backup",
-                "model primary-backup\nincarnation 0000000000000009",
-            ),
+    fn a_directory_has_the_cluster_id_that_a_member_has_told() {
+        let disk = MemoryDisk::new();
+        let told = |cluster| {
+            let initial_members = BTreeSet::from([7]);
+            Expected { origin: Origin::Told { cluster, initial_members }, ..expected() }
+        };
+        open(&disk, &told(ClusterId(5)), 7).unwrap().count_start().unwrap();
+        for again in [
+            told(ClusterId(5)),
+            Expected { origin: Origin::Found, ..expected() },
+            Expected { origin: Origin::Initial(BTreeSet::from([7])), ..expected() },
         ] {
-            assert!(decode(&altered(from, to)).unwrap_err().contains("damaged"), "{to}");
+            let directory = open(&disk, &again, 8).unwrap();
+            let Identity { cluster, initial_members, starts, .. } = directory.identity();
+            assert_eq!((*cluster, initial_members.clone(), *starts), (ClusterId(5), BTreeSet::from([7]), 1));
+        }
+        let error = open(&disk, &told(ClusterId(6)), 8).unwrap_err().to_string();
+        assert!(error.contains("id 0000000000000005, and a member says"), "{error}");
+        assert!(error.contains("has the id 0000000000000006"), "{error}");
+    }
+
+    #[test]
+    fn a_directory_whose_initial_members_a_member_tells_otherwise_is_believed() {
+        let disk = MemoryDisk::new();
+        drop(open(&disk, &expected(), 7).unwrap());
+        let cluster = ClusterId::of("doves", &BTreeSet::from([1, 2, 3]));
+        let origin = Origin::Told { cluster, initial_members: BTreeSet::from([9]) };
+        let directory = open(&disk, &Expected { origin, ..expected() }, 8).unwrap();
+        assert_eq!(directory.identity().initial_members, BTreeSet::from([1, 2, 3]));
+    }
+
+    #[test]
+    fn where_a_directory_must_be_found_none_is_made() {
+        let disk = MemoryDisk::new();
+        let found = Expected { origin: Origin::Found, ..expected() };
+        let refused = || open(&disk, &found, 7).unwrap_err().to_string();
+        assert!(refused().contains("nothing says which cluster"), "{}", refused());
+        assert!(!disk.exists(Path::new("data")).unwrap());
+        disk.create_dir(Path::new("data")).unwrap();
+        assert!(refused().contains("nothing says which cluster"), "{}", refused());
+        assert_eq!(disk.list(Path::new("data")).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_cluster_without_initial_members_is_refused() {
+        let disk = MemoryDisk::new();
+        for origin in [
+            Origin::Initial(BTreeSet::new()),
+            Origin::Told { cluster: ClusterId(1), initial_members: BTreeSet::new() },
+        ] {
+            let error = open(&disk, &Expected { origin, ..expected() }, 7).unwrap_err();
+            assert!(matches!(error, StartError::Config(_)), "{error}");
+        }
+        assert!(!disk.exists(Path::new("data")).unwrap());
+    }
+
+    #[test]
+    fn a_cluster_id_that_does_not_follow_from_name_and_members_is_believed() {
+        let disk = MemoryDisk::new();
+        drop(open(&disk, &expected(), 7).unwrap());
+        let data = Path::new("data");
+        let mut stated = identity::read(&disk, data).unwrap();
+        stated.identity.cluster = ClusterId(0xfeed);
+        identity::write(&disk, data, &stated).unwrap();
+        assert_eq!(open(&disk, &expected(), 8).unwrap().identity().cluster, ClusterId(0xfeed));
+    }
+
+    #[test]
+    fn a_directory_with_which_something_is_unfinished_is_refused_but_can_be_deleted() {
+        for (unfinished, words) in [
+            (
+                Unfinished::Rescue(ClusterId(5)),
+                "was being rescued, and that was not finished: run the rescue again",
+            ),
+            (Unfinished::Import, "run the import again, or delete the directory"),
+        ] {
+            let disk = MemoryDisk::new();
+            drop(open(&disk, &expected(), 7).unwrap());
+            let data = Path::new("data");
+            let stated = Stated { unfinished: Some(unfinished), ..identity::read(&disk, data).unwrap() };
+            identity::write(&disk, data, &stated).unwrap();
+            let error = open(&disk, &expected(), 8).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            let error = DataDirectory::look(&disk, data).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+            assert_eq!(identity::read(&disk, data).unwrap(), stated);
+            DataDirectory::remove(&disk, data).unwrap();
         }
     }
 }

@@ -12,6 +12,8 @@
 //! [`DataDirectory`] ties them to a node: it locks the directory and knows whose it is. [`MemoryStorage`] is the same
 //! engine over a disk in memory that can be made to fail and to crash.
 //!
+//! When consensus cannot go on by itself, an operator does with [`rescue`]: from a survivor's disk, or from an exported snapshot.
+//!
 //! The tool `lovebird-log` (feature `tool`) and whoever else only looks go through [`log::inspect`], [`snapshot::inspect`] and a
 //! [`ReadOnlyDisk`], also while a node writes.
 //!
@@ -51,14 +53,18 @@ pub mod log;
 
 pub mod snapshot;
 
+mod identity;
+
 mod directory;
+
+pub mod rescue;
 
 mod memory;
 
 #[cfg(feature = "testing")]
 pub mod conformance;
 
-pub use directory::{DataDirectory, Expected};
+pub use directory::{DataDirectory, Expected, Origin};
 pub use disk::{Disk, DiskFile, MemoryDisk, ReadOnlyDisk, RealDisk};
 pub use log::{Log, Options as LogOptions};
 pub use memory::MemoryStorage;

@@ -20,8 +20,8 @@ use lovebird_core::service::Model;
 use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
 use lovebird_storage::log::Drive;
 use lovebird_storage::{
-    Compression, DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, RealDisk, SnapshotDirectory,
-    SnapshotOptions,
+    Compression, DataDirectory, Disk, Expected, Log, LogOptions, MemoryDisk, Origin, RealDisk,
+    SnapshotDirectory, SnapshotOptions,
 };
 
 const FILES: [&str; 6] = [
@@ -60,7 +60,7 @@ fn expected() -> Expected {
     Expected {
         cluster_name: "doves".to_owned(),
         node: 2,
-        initial_members: BTreeSet::from([1, 2, 3]),
+        origin: Origin::Initial(BTreeSet::from([1, 2, 3])),
         model: Model::StateMachine,
     }
 }

@@ -1,14 +1,14 @@
 //! Who only looks at snapshots finds them as they are, also while they are replaced. The tool's tests tell of damaged ones.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use lovebird_core::fence::Numbering;
 use lovebird_core::identity::{ClusterId, Membership};
 use lovebird_core::snapshot_store::{SnapshotMeta, SnapshotStore};
-use lovebird_storage::snapshot::inspect::{Depth, State, look};
+use lovebird_storage::snapshot::inspect::{Depth, State, look, look_at_file};
 use lovebird_storage::{Disk, MemoryDisk, SnapshotDirectory, SnapshotOptions};
 use meddled::{Meddled, Moment};
 
@@ -82,4 +82,30 @@ fn snapshots_that_come_and_go_at_any_moment_are_no_damage() {
     (1..=moments).for_each(|turn| {
         look_while(turn);
     });
+}
+
+#[test]
+fn file_that_was_exported_says_what_it_holds() {
+    let disk = MemoryDisk::new();
+    let store = store(&disk, 4);
+    take(&*store, 4, 12);
+    let snapshot = store.latest().unwrap().unwrap();
+    let mut bytes = snapshot.read_raw(0, usize::MAX).unwrap().to_vec();
+    let path = Path::new("/exported");
+    disk.create(path).unwrap().write_at(0, &bytes).unwrap();
+    for depth in [Depth::Ends, Depth::Everything] {
+        let view = look_at_file(&disk, path, depth).unwrap();
+        assert_eq!((view.path.as_path(), view.bytes, view.content_bytes), (path, bytes.len() as u64, 10_000));
+        assert_eq!((&view.meta, view.id), (snapshot.meta(), snapshot.id()));
+    }
+
+    // What is damaged behind the header shows only where everything is read.
+    let at = bytes.len() - 40;
+    bytes[at] ^= 1;
+    disk.open(path).unwrap().write_at(0, &bytes).unwrap();
+    look_at_file(&disk, path, Depth::Ends).unwrap();
+    let error = look_at_file(&disk, path, Depth::Everything).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidData);
+    assert!(error.to_string().contains("the snapshot /exported: its chunk at byte"), "{error}");
+    assert_eq!(look_at_file(&disk, Path::new("/none"), Depth::Ends).unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -10,6 +10,7 @@ use super::http::{Freshness, Http};
 use super::node::{LONG, Node, Role, Status};
 use super::ports;
 use super::process::Process;
+use super::program;
 use super::wait::until;
 
 /// Held by the one cluster that runs.
@@ -36,8 +37,10 @@ impl Cluster {
             raft: raft.clone(),
             data: directory.path().join(id.to_string()),
             peers: rafts.clone(),
+            joins: Vec::new(),
             cluster: "test".to_owned(),
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            program: program::arithmetic(),
             process: None,
             output: directory.path().join(format!("node-{id}.log")),
         });
@@ -64,13 +67,34 @@ impl Cluster {
             id,
             http: Http::new(format!("127.0.0.1:{}", ports::free())),
             peers: peers.collect(),
+            joins: Vec::new(),
             raft,
             data: node.data.clone(),
             cluster: node.cluster.clone(),
             flags: node.flags.clone(),
+            program: node.program.clone(),
             process: None,
             output: cluster.directory().join(format!("twin-of-node-{id}.log")),
         }
+    }
+
+    /// One more node, with the next id, which joins the others when it is started.
+    pub fn newcomer(&mut self, flags: &[&str]) -> u64 {
+        let id = self.nodes.len() as u64 + 1;
+        self.nodes.push(Node {
+            id,
+            http: Http::new(format!("127.0.0.1:{}", ports::free())),
+            raft: format!("127.0.0.1:{}", ports::free()),
+            data: self.directory.path().join(id.to_string()),
+            peers: Vec::new(),
+            joins: self.nodes.iter().map(|node| node.raft.clone()).collect(),
+            cluster: "test".to_owned(),
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
+            program: program::arithmetic(),
+            process: None,
+            output: self.directory.path().join(format!("node-{id}.log")),
+        });
+        id
     }
 
     /// Gives every node, none of which runs, a new address for its peers, and tells all of them.

@@ -24,6 +24,8 @@ pub struct History {
     pub acknowledged: Vec<(u64, i64, u64)>,
     pub unknown: u64,
     pub not_committed: u64,
+    /// How many requests a node has answered with a failure; the others were never answered, or never taken.
+    pub failed: u64,
 }
 
 /// What the clients of one load, or of several, were told.
@@ -47,6 +49,12 @@ struct Shared {
     acknowledged: AtomicU64,
     /// When the youngest acknowledged request was begun, in nanoseconds since `begin`.
     youngest: AtomicU64,
+    /// When the last one was acknowledged.
+    last: AtomicU64,
+    /// The longest time between two acknowledgements since it was last asked for.
+    gap: AtomicU64,
+    /// How many commands of each client are acknowledged.
+    of_client: Vec<AtomicU64>,
 }
 
 impl Load {
@@ -57,6 +65,9 @@ impl Load {
             begin: Instant::now(),
             acknowledged: AtomicU64::new(0),
             youngest: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            gap: AtomicU64::new(0),
+            of_client: (0..clients).map(|_| AtomicU64::new(0)).collect(),
         });
         let addresses: Vec<String> =
             cluster.nodes.iter().map(|node| node.http.address().to_owned()).collect();
@@ -74,6 +85,16 @@ impl Load {
     /// How many commands were acknowledged so far.
     pub fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// How many commands of one client are acknowledged, each of which has made its variable one more.
+    pub fn acknowledged_of(&self, client: usize) -> u64 {
+        self.shared.of_client[client].load(Ordering::SeqCst)
+    }
+
+    /// The longest time between two acknowledgements since this was last asked for.
+    pub fn worst_gap(&self) -> Duration {
+        Duration::from_nanos(self.shared.gap.swap(0, Ordering::SeqCst))
     }
 
     /// Waits until as many more commands are acknowledged.
@@ -122,6 +143,16 @@ impl Account {
     /// Adds another load's.
     pub fn add(&mut self, other: Account) {
         self.0.extend(other.0);
+    }
+
+    /// How many requests were answered with a failure.
+    pub fn failed(&self) -> u64 {
+        self.0.iter().map(|history| history.failed).sum()
+    }
+
+    /// How many requests have an unknown outcome, or were not carried out.
+    pub fn unsuccessful(&self) -> u64 {
+        self.0.iter().map(|history| history.unknown + history.not_committed).sum()
     }
 
     /// Waits for all nodes to agree, and checks every promise that was made.
@@ -188,7 +219,7 @@ impl History {
 
 fn client(number: usize, variable: String, nodes: Vec<Http>, shared: &Shared) -> History {
     let statement = format!("{variable}+=1");
-    let mut history = History { variable, acknowledged: Vec::new(), unknown: 0, not_committed: 0 };
+    let mut history = History { variable, acknowledged: Vec::new(), unknown: 0, not_committed: 0, failed: 0 };
     let mut at = number % nodes.len();
     let mut last_success = Instant::now();
     while !shared.stop.load(Ordering::SeqCst) {
@@ -200,14 +231,21 @@ fn client(number: usize, variable: String, nodes: Vec<Http>, shared: &Shared) ->
                 history.acknowledged.push((index, value, history.unknown));
                 shared.acknowledged.fetch_add(1, Ordering::SeqCst);
                 shared.youngest.fetch_max(begun, Ordering::SeqCst);
+                shared.of_client[number].fetch_add(1, Ordering::SeqCst);
+                let now = shared.begin.elapsed().as_nanos() as u64;
+                let before = shared.last.fetch_max(now, Ordering::SeqCst);
+                shared.gap.fetch_max(now.saturating_sub(before), Ordering::SeqCst);
                 last_success = Instant::now();
                 continue;
             }
-            Ok(reply) if reply.status == 503 => match reply.text("outcome") {
-                "not-committed" => history.not_committed += 1,
-                "unknown" => history.unknown += 1,
-                other => panic!("{other:?} is no outcome"),
-            },
+            Ok(reply) if reply.status == 503 => {
+                history.failed += 1;
+                match reply.text("outcome") {
+                    "not-committed" => history.not_committed += 1,
+                    "unknown" => history.unknown += 1,
+                    other => panic!("{other:?} is no outcome"),
+                }
+            }
             Ok(reply) => panic!("{statement} was answered {reply:?}"),
             Err(NoReply::Refused) => history.not_committed += 1,
             Err(NoReply::Broken(_)) => history.unknown += 1,

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::http::{Freshness, Http, Reply};
 use super::process::Process;
-use super::program;
 
 /// Enough for any request that can be answered at all.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -34,6 +33,9 @@ pub struct Status {
     pub first: u64,
     pub last: u64,
     pub members: Vec<(u64, String)>,
+    pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    pub joint: bool,
 }
 
 impl Status {
@@ -41,6 +43,11 @@ impl Status {
         assert_eq!(reply.status, 200, "{reply:?} is no status");
         let number = |name| reply.number(name) as u64;
         let members = reply.body["members"].as_array().unwrap();
+        let nodes = |name| {
+            // Older builds do not tell.
+            let nodes = reply.body[name].as_array().into_iter().flatten();
+            nodes.map(|node| node.as_u64().unwrap()).collect()
+        };
         Status {
             id: number("id"),
             role: match reply.text("role") {
@@ -63,6 +70,9 @@ impl Status {
                     (member["id"].as_u64().unwrap(), member["address"].as_str().unwrap().to_owned())
                 })
                 .collect(),
+            voters: nodes("voters"),
+            learners: nodes("learners"),
+            joint: reply.body["joint"].as_bool().unwrap_or(false),
         }
     }
 }
@@ -75,10 +85,14 @@ pub struct Node {
     pub data: PathBuf,
     /// What `--peer` says, once per member.
     pub peers: Vec<(u64, String)>,
+    /// What `--join` says, in place of `--peer`.
+    pub joins: Vec<String>,
     /// What `--cluster` says.
     pub cluster: String,
     /// Further arguments.
     pub flags: Vec<String>,
+    /// What is run.
+    pub program: PathBuf,
     pub process: Option<Process>,
     /// Where its processes print to.
     pub output: PathBuf,
@@ -104,13 +118,16 @@ impl Node {
         for (id, address) in &self.peers {
             arguments.extend(["--peer".to_owned(), format!("{id}={address}")]);
         }
+        for address in &self.joins {
+            arguments.extend(["--join".to_owned(), address.clone()]);
+        }
         arguments.extend(self.flags.iter().cloned());
         arguments
     }
 
     pub fn start(&mut self) {
         assert!(self.process.is_none(), "node {} runs already", self.id);
-        self.process = Some(Process::start(&program::arithmetic(), &self.arguments(), &self.output));
+        self.process = Some(Process::start(&self.program, &self.arguments(), &self.output));
     }
 
     #[track_caller]

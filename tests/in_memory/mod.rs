@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lovebird::{Client, ClientOptions, Model, Node, Options, Role, Service};
+use lovebird::{Client, ClientOptions, Model, Node, Options, Role, Service, StartError};
 use lovebird_core::entry::{Entry, EntryKind};
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
@@ -28,15 +29,30 @@ struct Running<S> {
     log: Arc<dyn LogStore>,
 }
 
-/// Nodes 1 to n, and where they live.
+/// Nodes 1 to n, those that came later, and where they live.
 pub struct Cluster<S> {
     pub network: MemoryNetwork,
-    disks: Vec<MemoryDisk>,
-    running: Vec<Option<Running<S>>>,
-    addresses: BTreeMap<u64, String>,
+    initial_members: BTreeSet<u64>,
+    places: BTreeMap<u64, Place>,
+    running: BTreeMap<u64, Running<S>>,
     options: Options,
     make: Box<dyn Fn(u64) -> S + Send + Sync>,
     starts: u32,
+}
+
+/// What outlives a node's process.
+struct Place {
+    address: String,
+    disk: MemoryDisk,
+    /// The life of its disk, and whether there was a log on it.
+    life: u64,
+    has_log: bool,
+}
+
+impl Place {
+    fn new(address: String, life: u64) -> Place {
+        Place { address, disk: MemoryDisk::new(), life, has_log: false }
+    }
 }
 
 /// Elections in a fraction of a second.
@@ -67,9 +83,9 @@ impl<S: Service> Cluster<S> {
     ) -> Cluster<S> {
         let mut cluster = Cluster {
             network,
-            disks: (0..size).map(|_| MemoryDisk::new()).collect(),
-            running: (0..size).map(|_| None).collect(),
-            addresses: (1..=size).map(|id| (id, format!("node-{id}"))).collect(),
+            initial_members: (1..=size).collect(),
+            places: (1..=size).map(|id| (id, Place::new(format!("node-{id}"), id))).collect(),
+            running: BTreeMap::new(),
             options,
             make: Box::new(make),
             starts: 0,
@@ -82,31 +98,70 @@ impl<S: Service> Cluster<S> {
 
     /// Starts node `id`, which does not run.
     pub async fn restart(&mut self, id: u64) {
+        self.start_again(id, IfEmpty::Form).await.unwrap();
+    }
+
+    /// Starts a node that was not there before. It waits to be added.
+    pub async fn join(&mut self, id: u64) {
+        self.places.insert(id, Place::new(format!("node-{id}"), 100 + id));
+        self.start_again(id, IfEmpty::Wait).await.unwrap();
+    }
+
+    /// Node `id`, which does not run, has a new disk.
+    pub fn lose_disk(&mut self, id: u64) {
+        let place = self.places.get_mut(&id).unwrap();
+        *place = Place::new(place.address.clone(), place.life + 1000);
+    }
+
+    /// Node `id`, which does not run, is somewhere else.
+    pub fn move_to(&mut self, id: u64, address: &str) {
+        self.places.get_mut(&id).unwrap().address = address.to_owned();
+    }
+
+    /// Starts node `id`, which does not run.
+    pub async fn start_again(&mut self, id: u64, if_empty: IfEmpty) -> Result<(), StartError> {
         self.starts += 1;
-        let disk = Arc::new(self.disks[id as usize - 1].clone());
-        let missing =
-            if self.starts as usize <= self.disks.len() { Missing::Create } else { Missing::Refuse };
+        let place = &self.places[&id];
+        let missing = if place.has_log { Missing::Refuse } else { Missing::Create };
         let log_options = LogOptions { missing, ..LogOptions::default() };
-        let members = self.addresses.clone();
-        let mut parts = parts(&self.network, disk, RaftId::new(id, id), members, &log_options);
+        let mut members = BTreeMap::from([(id, place.address.clone())]);
+        let mut contacts = Vec::new();
+        if self.initial_members.contains(&id) {
+            members.extend(self.initial_members.iter().map(|id| (*id, self.address(*id))));
+        } else {
+            contacts.extend(self.others(id).into_iter().map(|other| self.address(other)));
+        }
+        let disk = Arc::new(place.disk.clone());
+        let mut parts = parts(&self.network, disk, RaftId::new(id, place.life), members, &log_options);
+        parts.identity.initial_members = self.initial_members.clone();
+        parts.identity.cluster = ClusterId::of("in memory", &self.initial_members);
         parts.identity.model = S::MODEL;
         parts.identity.starts = self.starts;
+        parts.contacts = contacts;
+        parts.if_empty = if_empty;
         let group = parts.log.clone();
         let node = Node::open((self.make)(id), parts, self.options).await.unwrap();
-        self.network.register(&self.addresses[&id], node.endpoint());
-        node.join().await.unwrap();
-        self.running[id as usize - 1] = Some(Running { node, log: group });
+        let address = self.places[&id].address.clone();
+        self.network.register(&address, node.endpoint());
+        if let Err(error) = node.join().await {
+            self.network.unregister(&address);
+            node.abort().await;
+            return Err(error);
+        }
+        self.places.get_mut(&id).unwrap().has_log = true;
+        self.running.insert(id, Running { node, log: group });
+        Ok(())
     }
 
     /// Ends node `id`: nobody hears from it any more, and its disk keeps what was synced.
     pub async fn kill(&mut self, id: u64) {
-        self.network.unregister(&self.addresses[&id]);
+        self.network.unregister(&self.address(id));
         for other in self.ids() {
             self.cut(id, other);
         }
-        let running = self.running[id as usize - 1].take().unwrap();
-        running.node.shutdown().await;
-        self.disks[id as usize - 1].crash_keeping(&mut || false);
+        let running = self.running.remove(&id).unwrap();
+        running.node.abort().await;
+        self.places[&id].disk.crash_keeping(&mut || false);
         for other in self.ids() {
             self.heal(id, other);
         }
@@ -114,14 +169,14 @@ impl<S: Service> Cluster<S> {
 
     pub async fn kill_all(&mut self) {
         for id in self.ids() {
-            if self.running[id as usize - 1].is_some() {
+            if self.running.contains_key(&id) {
                 self.kill(id).await;
             }
         }
     }
 
     pub fn ids(&self) -> Vec<u64> {
-        self.addresses.keys().copied().collect()
+        self.places.keys().copied().collect()
     }
 
     pub fn others(&self, id: u64) -> Vec<u64> {
@@ -129,16 +184,16 @@ impl<S: Service> Cluster<S> {
     }
 
     pub fn address(&self, id: u64) -> String {
-        self.addresses[&id].clone()
+        self.places[&id].address.clone()
     }
 
     /// Messages from `from` no longer arrive at `to`.
     pub fn cut(&self, from: u64, to: u64) {
-        self.network.cut(&self.addresses[&from], &self.addresses[&to]);
+        self.network.cut(&self.address(from), &self.address(to));
     }
 
     pub fn heal(&self, from: u64, to: u64) {
-        self.network.heal(&self.addresses[&from], &self.addresses[&to]);
+        self.network.heal(&self.address(from), &self.address(to));
     }
 
     /// Nothing passes between `id` and the other nodes.
@@ -157,7 +212,7 @@ impl<S: Service> Cluster<S> {
     }
 
     pub fn node(&self, id: u64) -> &Node<S> {
-        &self.running[id as usize - 1].as_ref().unwrap().node
+        &self.running[&id].node
     }
 
     /// A client at `from`, which is no node, that knows these nodes.
@@ -179,7 +234,7 @@ impl<S: Service> Cluster<S> {
     /// Waits until all running nodes follow the same leader, and names it.
     pub async fn leader(&self) -> u64 {
         until("all nodes follow one leader", || {
-            let mut leaders = self.running.iter().flatten().map(|running| running.node.status().leader);
+            let mut leaders = self.running.values().map(|running| running.node.status().leader);
             let first = leaders.next()??;
             leaders.all(|leader| leader == Some(first)).then_some(first)
         })
@@ -190,7 +245,7 @@ impl<S: Service> Cluster<S> {
     pub async fn applied(&self, index: u64) {
         until("all nodes have applied the same", || {
             let level = |running: &Running<S>| running.node.status().applied == index;
-            self.running.iter().flatten().all(level).then_some(())
+            self.running.values().all(level).then_some(())
         })
         .await;
     }
@@ -201,8 +256,7 @@ impl<S: Service> Cluster<S> {
             matches!(entry.header.kind, EntryKind::Commands | EntryKind::Outcomes)
                 && entry.header.first_index > 0
         };
-        let entries =
-            self.running[id as usize - 1].as_ref().unwrap().log.read(0..u64::MAX, usize::MAX).unwrap();
+        let entries = self.running[&id].log.read(0..u64::MAX, usize::MAX).unwrap();
         entries.into_iter().filter(counts).flat_map(|entry| records(entry.body)).map(Result::unwrap).collect()
     }
 }
@@ -232,6 +286,8 @@ pub fn parts(
             .unwrap(),
         transport: Arc::new(network.transport(&members[&id.node])),
         members,
+        contacts: Vec::new(),
+        if_empty: IfEmpty::Form,
         guard: Box::new(log),
     }
 }

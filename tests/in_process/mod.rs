@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lovebird::{Node, Options, Service};
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::identity::{ClusterId, Identity, RaftId};
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Parts;
@@ -80,6 +81,8 @@ impl<S: Service + Default> Cluster<S> {
             identity,
             group: 0,
             members: self.addresses.clone(),
+            contacts: Vec::new(),
+            if_empty: IfEmpty::Form,
             log: log.group(0),
             snapshots,
             transport: Arc::new(GrpcTransport::new()),
@@ -101,13 +104,13 @@ impl<S: Service + Default> Cluster<S> {
     /// Stops node `id`, and waits until its port and its files are free.
     pub async fn stop(&mut self, id: u64) {
         let member = self.members[id as usize - 1].take().unwrap();
-        member.node.shutdown().await;
+        member.node.abort().await;
     }
 
     /// Stops all that run.
     pub async fn stop_all(&mut self) {
         for member in self.members.iter_mut().filter_map(Option::take) {
-            member.node.shutdown().await;
+            member.node.abort().await;
         }
     }
 

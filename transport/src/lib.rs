@@ -19,8 +19,8 @@
 //!
 //! The first message of a stream opens it: it names the route, or the group. A call for a stream returns when the node has
 //! taken the opening or refused it; requests are sent meanwhile. An endpoint that takes a stream must therefore return
-//! its replies without waiting for what its caller sends only upon a reply. A subscription is a stream whose opening is all
-//! that its caller ever sends.
+//! its replies without waiting for what its caller sends only upon a reply. Subscriptions, changes of the members and exports
+//! are streams whose opening is all that their caller ever sends.
 //!
 //! # What went wrong, and what that proves
 //!

@@ -49,6 +49,7 @@ impl<S: Service> Client<S> {
                 format!("a key is a name and a number from 1 to {SEQUENCE_MAX}, not {name:?} and {number}");
             return Err(ProposeError::NotCommitted { reason });
         }
+        let _calling = self.core.calling();
         let payload = encode(&proposal)?;
         let deadline = Instant::now() + self.timeout;
         let session = self.session_of(name, deadline).await?;

@@ -133,6 +133,17 @@ struct Shared {
     options: ClientOptions,
     /// The sessions of names, as far as this client has met them.
     names: Mutex<BTreeMap<String, u64>>,
+    /// How many callers wait.
+    calling: AtomicUsize,
+}
+
+/// A caller who waits, until it is dropped.
+struct Calling<'a>(&'a Shared);
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.calling.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What waits, and the task that sends it.
@@ -161,7 +172,8 @@ impl Core {
         let nodes = Arc::new(Nodes { endpoints, turn: AtomicUsize::new(0) });
         let line = Way::open(&nodes, options.session_expiry);
         let plain_line = Way::open(&nodes, options.session_expiry);
-        Core { shared: Arc::new(Shared { line, plain_line, nodes, options, names: Mutex::default() }) }
+        let (names, calling) = (Mutex::default(), AtomicUsize::new(0));
+        Core { shared: Arc::new(Shared { line, plain_line, nodes, options, names, calling }) }
     }
 
     /// Refuses what waits and what comes, and gives up what is under way.
@@ -172,6 +184,16 @@ impl Core {
 
     pub(crate) fn nodes(&self) -> &Arc<Nodes> {
         &self.shared.nodes
+    }
+
+    fn calling(&self) -> Calling<'_> {
+        self.shared.calling.fetch_add(1, Ordering::SeqCst);
+        Calling(&self.shared)
+    }
+
+    /// Whether a caller waits for what became of a command or a query.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.shared.calling.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -355,6 +377,7 @@ impl<S: Service> Attempt<S> {
     /// # Errors
     /// As [`Client::propose`].
     pub async fn outcome(&mut self) -> Result<Committed<S::Reply>, ProposeError> {
+        let _calling = self.client.core.calling();
         let deadline = Instant::now() + self.client.timeout;
         let under_way = self.under_way.get_or_insert_with(|| {
             self.client.send(ProposalKind::Commands, self.numbered, self.payload.clone(), deadline)

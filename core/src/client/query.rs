@@ -21,6 +21,7 @@ impl<S: Service> Client<S> {
     /// [`QueryError::Unavailable`] if no node could answer as freshly as was asked before the timeout,
     /// [`QueryError::Codec`] if client and replica disagree on the types.
     pub async fn query(&self, query: S::Query, read: Read) -> Result<Answered<S::Answer>, QueryError> {
+        let _calling = self.core.calling();
         let query = Bincode::encode(&query).map_err(|e| QueryError::Codec { reason: e.to_string() })?;
         let query = Bytes::from(query);
         let (freshness, index) = match read {

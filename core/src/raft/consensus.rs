@@ -23,14 +23,11 @@ use openraft::{Config, Raft, ReadPolicy, ServerState, SnapshotPolicy};
 use super::log::LogAdapter;
 use super::machine::{MachineAdapter, SnapshotHandle, to_raft_snapshot};
 use super::network::Network;
-use super::types::{
-    Applied, Draft, LogEntry, Types, from_log_id, from_raft_membership, from_raft_vote, to_log_id,
-    to_raft_vote,
-};
+use super::types::{Applied, Draft, LogEntry, Types, from_log_id, from_raft_vote, to_log_id, to_raft_vote};
 use crate::apply::Replica;
 use crate::entry::{Entry, EntryId};
 use crate::error::StartError;
-use crate::identity::{GroupId, Membership, RaftId};
+use crate::identity::{GroupId, RaftId};
 use crate::log_store::{LogStore, Vote};
 use crate::peers::Peers;
 use crate::planted::{self, Bug};
@@ -157,6 +154,10 @@ impl Consensus {
         Ok(Consensus { raft })
     }
 
+    pub(super) fn raft(&self) -> &Raft<Types, MachineAdapter> {
+        &self.raft
+    }
+
     /// Stops it and waits until it has stopped.
     pub(crate) async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {
@@ -196,21 +197,6 @@ impl Consensus {
     /// A view of the leadership that can be waited on.
     pub(crate) fn watch(&self) -> LeadershipWatch {
         LeadershipWatch { metrics: self.raft.server_metrics(), ended: false }
-    }
-
-    /// The members as of everything that the log holds at this moment. Waits for consensus to finish what it is doing,
-    /// where [`Consensus::membership`] may lag behind the log for an instant.
-    pub(crate) async fn membership_now(&self) -> Result<Membership, String> {
-        let effective = self.raft.with_raft_state(|state| state.membership_state.effective().clone());
-        let effective = effective.await.map_err(|e| e.to_string())?;
-        Ok(from_raft_membership(effective.membership()))
-    }
-
-    /// The members, as the log says.
-    pub(crate) fn membership(&self) -> Membership {
-        let metrics = self.raft.metrics();
-        let membership = metrics.borrow_watched().membership_config.clone();
-        from_raft_membership(membership.membership())
     }
 
     /// The entry up to which this node knows the log to be committed.

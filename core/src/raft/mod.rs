@@ -21,6 +21,12 @@
 //!   meanwhile, and would send what follows behind the gap (openraft only asserts that there is none, in debug builds): the log
 //!   gives it nothing ([`log`]). Found by the simulator, in one of 6,500 seeds; our log engine had refused such entries, and
 //!   the follower stopped.
+//! - Memberships are written as they are (`append_membership`), one after the other, as [`crate::members::goal`] decides:
+//!   `change_membership` takes two steps in one call, and leaves the group between them if its caller dies ([`members`]).
+//! - A transfer of the leadership refuses every proposal from its beginning on: [`crate::members::hand_over`] holds them back
+//!   first, and begins it only when the heir is close.
+//! - `current_leader` of a node that is no longer sent anything stays what it was, since pre-votes change nothing:
+//!   [`crate::members::steward`] counts the silence itself.
 //! - `allow_log_reversion` is never used: a voter that lost its disk must not come back under its id.
 //! - A discarded entry (`LogEntryDiscarded`) has an unknown outcome; `ForwardToLeader` was refused before the append.
 //! - Storage errors surface as fatal errors or panics of openraft's task: [`crate::node`] asks the log and the replica for
@@ -28,6 +34,7 @@
 
 mod types;
 mod consensus;
+mod members;
 mod log;
 mod network;
 mod machine;
@@ -35,6 +42,7 @@ mod machine;
 pub(crate) use consensus::{
     Consensus, ConsensusConfig, Leadership, LeadershipWatch, ProposeFailure, Proposed,
 };
+pub(crate) use members::Agreement;
 pub(crate) use types::{Applied, membership_of};
 
 #[cfg(feature = "testing")]

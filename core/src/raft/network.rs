@@ -42,7 +42,7 @@ use crate::peers::Peers;
 use crate::planted::{self, Bug};
 use crate::runtime;
 use crate::transport::{
-    AppendReply, AppendRequest, Endpoint, Replies, SnapshotChunk, SnapshotOffer, SnapshotReply,
+    AppendReply, AppendRequest, Endpoint, Replies, Sending, SnapshotChunk, SnapshotOffer, SnapshotReply,
     TransferRequest, TransportError, VoteReply, VoteRequest,
 };
 
@@ -79,7 +79,8 @@ impl Network {
 pub(crate) struct Connection {
     peers: Arc<Peers>,
     target: RaftId,
-    endpoint: Arc<dyn Endpoint>,
+    /// Where the log said that it is when this connection was made.
+    recorded: String,
     stall: Duration,
     suspect: Arc<AtomicBool>,
     /// How many times in a row a stream could not be opened; not counted where each is a heartbeat, which openraft sends at
@@ -95,11 +96,10 @@ impl RaftNetworkFactory<Types> for Network {
     }
 
     async fn new_client(&mut self, target: RaftId, recorded: &String) -> Connection {
-        let address = self.peers.address(target.node, recorded);
         Connection {
             peers: self.peers.clone(),
             target,
-            endpoint: self.peers.endpoint(&address),
+            recorded: recorded.clone(),
             stall: self.stall,
             suspect: self.suspects.entry(target).or_default().clone(),
             unopened: Some(0),
@@ -108,6 +108,11 @@ impl RaftNetworkFactory<Types> for Network {
 }
 
 impl Connection {
+    /// The peer, where it is looked for at the moment.
+    fn endpoint(&self) -> Arc<dyn Endpoint> {
+        self.peers.endpoint(&self.peers.address(self.target, &self.recorded))
+    }
+
     fn error(&self, error: TransportError) -> RPCError<Types> {
         match error {
             TransportError::Broken { .. } => RPCError::Network(NetworkError::new(&error)),
@@ -131,8 +136,14 @@ impl Connection {
     ) -> Result<T, RPCError<Types>> {
         match runtime::timeout(ttl, call).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(self.error(error)),
-            Err(_) => Err(self.timeout(action, ttl)),
+            Ok(Err(error)) => {
+                self.peers.failed(self.target);
+                Err(self.error(error))
+            }
+            Err(_) => {
+                self.peers.failed(self.target);
+                Err(self.timeout(action, ttl))
+            }
         }
     }
 
@@ -143,11 +154,13 @@ impl Connection {
     ) -> Result<Replies<AppendReply>, RPCError<Types>> {
         if self.suspect.load(Ordering::Relaxed) {
             crate::sometimes!("a peer that is suspect is asked to present itself before it is sent entries");
-            let hello = self.endpoint.hello(self.peers.hello());
+            let endpoint = self.endpoint();
+            let hello = endpoint.hello(self.peers.hello(None));
             self.call(RPCTypes::AppendEntries, self.stall, hello).await?;
             self.suspect.store(false, Ordering::Relaxed);
         }
-        let opening = self.endpoint.append(self.peers.route(self.target), requests);
+        let endpoint = self.endpoint();
+        let opening = endpoint.append(self.peers.route(self.target), requests);
         let opened = self.call(RPCTypes::AppendEntries, self.stall, opening).await;
         if opened.is_err() {
             self.suspect.store(true, Ordering::Relaxed);
@@ -198,8 +211,9 @@ impl Connection {
         });
         let route = self.peers.route(self.target);
         let action = RPCTypes::InstallSnapshot;
+        let endpoint = self.endpoint();
         let mut replies =
-            self.call(action, self.stall, self.endpoint.snapshot(route, offer, outgoing.boxed())).await?;
+            self.call(action, self.stall, endpoint.snapshot(route, offer, outgoing.boxed())).await?;
         let mut chunks = Some(chunks);
         let mut sent = 0;
         let mut begun = false;
@@ -217,6 +231,7 @@ impl Connection {
                 SnapshotReply::Done(vote) => return Ok(SnapshotResponse::new(to_raft_vote(vote))),
                 SnapshotReply::Received(offset) => offset,
             };
+            self.peers.sends(self.target, Some(Sending { sent: received, length: offer.id.length }));
             if !begun {
                 begun = true;
                 sent = received;
@@ -381,7 +396,8 @@ impl RaftNetworkV2<Types> for Connection {
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let route = self.peers.route(self.target);
         let asked = from_raft_vote(&request.vote);
-        let call = self.endpoint.vote(route, to_vote_request(request));
+        let endpoint = self.endpoint();
+        let call = endpoint.vote(route, to_vote_request(request));
         let reply = self.call(RPCTypes::Vote, option.hard_ttl(), call).await;
         reply.or_else(|silence| silent_vote(asked, silence)).map(to_vote_response)
     }
@@ -393,7 +409,8 @@ impl RaftNetworkV2<Types> for Connection {
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let route = self.peers.route(self.target);
         let asked = from_raft_vote(&request.vote);
-        let call = self.endpoint.pre_vote(route, to_vote_request(request));
+        let endpoint = self.endpoint();
+        let call = endpoint.pre_vote(route, to_vote_request(request));
         let reply = self.call(RPCTypes::Vote, option.hard_ttl(), call).await;
         reply.or_else(|silence| silent_vote(asked, silence)).map(to_vote_response)
     }
@@ -406,7 +423,10 @@ impl RaftNetworkV2<Types> for Connection {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sending = pin!(self.send_snapshot(vote, snapshot.snapshot));
-        match select(pin!(cancel), sending).await {
+        let cancel = pin!(cancel);
+        let sent = select(cancel, sending).await;
+        self.peers.sends(self.target, None);
+        match sent {
             Either::Left((closed, _)) => {
                 crate::sometimes!("a leader is deposed while it sends a snapshot");
                 Err(StreamingError::Closed(closed))
@@ -426,8 +446,8 @@ impl RaftNetworkV2<Types> for Connection {
             to: *request.to_node_id(),
             last: request.last_log_id().copied().map(from_log_id),
         };
-        self.call(RPCTypes::TransferLeader, option.hard_ttl(), self.endpoint.transfer(route, request))
-            .await?;
+        let endpoint = self.endpoint();
+        self.call(RPCTypes::TransferLeader, option.hard_ttl(), endpoint.transfer(route, request)).await?;
         Ok(Ok(()))
     }
 }

@@ -1,6 +1,7 @@
 //! openraft's log suite on any [`LogStore`] and [`SnapshotStore`].
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -15,12 +16,13 @@ use crate::apply::{Replica, SnapshotPolicy};
 use crate::context::Context;
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::fence::Numbering;
-use crate::identity::{ClusterId, Membership};
+use crate::identity::{ClusterId, Identity, Membership, RaftId};
 use crate::log_store::LogStore;
 use crate::machine::erase;
 use crate::raft::{
     LogAdapter, LogEntry, MachineAdapter, SnapshotBuilder, SnapshotHandle, Types, from_log_id,
 };
+use crate::service::Model;
 use crate::snapshot_store::{SnapshotFile, SnapshotId, SnapshotMeta, SnapshotStore};
 use crate::state_machine::StateMachine;
 
@@ -87,7 +89,15 @@ impl<F: Fn() -> Storage + Send + Sync>
     ) -> Result<(Box<dyn Any + Send + Sync>, LogAdapter, SuiteMachine), StorageError<Types>> {
         let Storage { log, snapshots, guard } = (self.0)();
         let policy = SnapshotPolicy { records: u64::MAX, bytes: u64::MAX };
-        let replica = Replica::new(ClusterId::default(), 0, erase(Nothing), policy, Arc::default());
+        let identity = Identity {
+            cluster: ClusterId::default(),
+            cluster_name: String::new(),
+            initial_members: BTreeSet::new(),
+            id: RaftId::default(),
+            model: Model::StateMachine,
+            starts: 0,
+        };
+        let replica = Replica::new(&identity, 0, erase(Nothing), policy, Arc::default());
         let adapter = MachineAdapter::new(Arc::new(replica), snapshots.clone(), log.clone());
         Ok((guard, LogAdapter::new(log, 0), SuiteMachine { adapter, snapshots }))
     }

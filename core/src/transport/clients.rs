@@ -1,7 +1,10 @@
 //! What clients and nodes say to one another.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
+use super::{ClusterInfo, Member, MembershipVersion, Standing};
 use crate::entry::Entry;
 use crate::identity::{GroupId, NodeId};
 
@@ -219,15 +222,6 @@ pub enum Role {
     Learner,
 }
 
-/// A member and where it listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The node.
-    pub id: NodeId,
-    /// Where it listens to its peers.
-    pub address: String,
-}
-
 /// What a node knows of itself. All counters are log indexes, except the term.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -249,6 +243,29 @@ pub struct Status {
     pub first: u64,
     /// The last record of its log.
     pub last: u64,
-    /// The members, by id.
+    /// The members, by id, and of a node that is replaced the former life first.
     pub members: Vec<Member>,
+    /// Which membership that is; none before there is one.
+    pub version: Option<MembershipVersion>,
+    /// Which cluster it belongs to.
+    pub cluster: ClusterInfo,
+}
+
+impl Status {
+    /// The nodes that vote, also while they come or go.
+    pub fn voters(&self) -> BTreeSet<NodeId> {
+        let voting = |member: &&Member| member.standing != Standing::Learner;
+        self.members.iter().filter(voting).map(|member| member.id).collect()
+    }
+
+    /// The nodes that receive the log and do not vote.
+    pub fn learners(&self) -> BTreeSet<NodeId> {
+        let learning = |member: &&Member| member.standing == Standing::Learner;
+        self.members.iter().filter(learning).map(|member| member.id).collect()
+    }
+
+    /// Whether a change of the voters is under way.
+    pub fn is_joint(&self) -> bool {
+        self.members.iter().any(|member| matches!(member.standing, Standing::Joining | Standing::Leaving))
+    }
 }

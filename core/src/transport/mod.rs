@@ -13,6 +13,7 @@
 //! - One proxy is one connection, shared by all calls; it reconnects by itself when it is called again.
 
 mod clients;
+mod operators;
 
 use std::sync::Arc;
 
@@ -28,8 +29,12 @@ use crate::service::Model;
 use crate::snapshot_store::SnapshotId;
 
 pub use clients::{
-    Freshness, IfPurged, Member, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest,
-    QueryReply, QueryRequest, Read, Role, Status, SubscribeReply, SubscribeRequest,
+    Freshness, IfPurged, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, QueryReply,
+    QueryRequest, Read, Role, Status, SubscribeReply, SubscribeRequest,
+};
+pub use operators::{
+    Change, ChangeReply, ChangeRequest, ClusterInfo, ExportPiece, Following, HandOverReply, HandOverRequest,
+    Member, MembershipVersion, Sending, Standing,
 };
 
 /// From which life of which node to which, in which group of which cluster. Every peer message and stream names it, and
@@ -139,6 +144,8 @@ pub struct Hello {
     pub from: RaftId,
     /// In which model its service runs.
     pub model: Model,
+    /// The entry of the membership that it goes by; none before it knows one.
+    pub members_at: Option<EntryId>,
 }
 
 /// Answers a [`Hello`].
@@ -157,6 +164,11 @@ pub struct HelloReply {
     /// The life under which it knows the sender's node as a member or, before it knows a membership, the life of that node
     /// which presented itself last before this.
     pub known_as: Option<RaftId>,
+    /// Whether the membership that is applied here is no older than the one that the sender goes by, and the sender's life is no
+    /// member in it.
+    pub removed: bool,
+    /// Whether who answers leads, and certainly still does.
+    pub leads: bool,
 }
 
 /// How a leader makes sure that it still leads before it gives a read index.
@@ -256,6 +268,18 @@ pub trait Endpoint: Send + Sync + 'static {
 
     /// What the node is.
     async fn status(&self, group: GroupId) -> TransportResult<Status>;
+
+    /// An operator changes the members. The last reply is [`ChangeReply::Done`] or [`ChangeReply::Refused`].
+    async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>>;
+
+    /// An operator has the leader hand over.
+    async fn hand_over(&self, request: HandOverRequest) -> TransportResult<HandOverReply>;
+
+    /// An operator has this node take a snapshot now. Gives the log index that its newest snapshot then covers.
+    async fn take_snapshot(&self, group: GroupId) -> TransportResult<u64>;
+
+    /// The node's newest snapshot, from its first byte to its last; one is taken if there is none.
+    async fn export(&self, group: GroupId) -> TransportResult<Replies<ExportPiece>>;
 }
 
 /// Reaches nodes by address.

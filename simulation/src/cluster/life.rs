@@ -1,17 +1,19 @@
 //! One life of a node.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lovebird_core::error::StartError;
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::node::{Node, Options, Parts};
 use lovebird_core::runtime;
 use lovebird_core::service::Service;
 use lovebird_storage::log::Prepare;
-use lovebird_storage::{DataDirectory, Expected, Log, LogOptions, SnapshotDirectory, SnapshotOptions};
+use lovebird_storage::{
+    DataDirectory, Expected, Log, LogOptions, Origin, SnapshotDirectory, SnapshotOptions,
+};
 use lovebird_transport::Host;
 use madsim::runtime::Handle;
 use tokio::sync::Notify;
@@ -91,7 +93,7 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
     let expected = Expected {
         cluster_name: "simulated".to_owned(),
         node: stand.id,
-        initial_members: setting.members.keys().copied().collect::<BTreeSet<_>>(),
+        origin: Origin::Initial(setting.members.keys().copied().collect()),
         model: model::<S>(),
     };
     let mut directory = DataDirectory::open(disk.clone(), path, &expected, runtime::random_u64())?;
@@ -116,6 +118,8 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
         identity: directory.identity().clone(),
         group: GROUP,
         members: setting.members.clone(),
+        contacts: Vec::new(),
+        if_empty: IfEmpty::Form,
         log: group.clone(),
         snapshots,
         transport: Arc::new(setting.network.transport(&own)),

@@ -177,7 +177,7 @@ impl GroupState {
     }
 
     /// The entry `number` as a point, if it is held or is the purge point.
-    fn point(&self, number: u64) -> Option<Point> {
+    pub(super) fn point(&self, number: u64) -> Option<Point> {
         if let Some(purged) = self.purged.filter(|purged| purged.id.number == number) {
             return Some(purged);
         }

@@ -28,13 +28,16 @@
 
 // Whether the log is in order.
 mod report;
+mod held;
 mod verify;
 
 // What is in it.
 mod segments;
 mod stream;
 
+pub(crate) use held::Held;
 pub use report::{GroupReport, Report, Seal, SegmentReport, Verdict};
 pub use segments::{SegmentView, Segments};
 pub use stream::{Change, EntryView, FrameView, OperationView, RecordView};
 pub use verify::verify;
+pub(crate) use verify::{Examined, examine};

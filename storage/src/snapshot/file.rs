@@ -12,7 +12,7 @@ use super::format::{Footer, Header};
 use crate::disk::DiskFile;
 
 /// Its handle keeps it readable after the directory has dropped it.
-pub(super) struct OpenSnapshot {
+pub(crate) struct OpenSnapshot {
     path: PathBuf,
     file: Arc<dyn DiskFile>,
     header: Header,
@@ -39,6 +39,11 @@ impl OpenSnapshot {
         let mut content = self.content();
         while content.next_chunk()? {}
         Ok(())
+    }
+
+    /// How long its content is.
+    pub(super) fn content_bytes(&self) -> u64 {
+        self.footer.content_bytes
     }
 
     fn content(&self) -> Content {

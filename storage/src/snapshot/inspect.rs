@@ -50,6 +50,46 @@ pub enum State {
     Refused(String),
 }
 
+/// A finished snapshot, wherever its file lies: among a node's, or where somebody has put what a node has exported.
+#[derive(Clone, Debug)]
+pub struct FileView {
+    /// The file.
+    pub path: PathBuf,
+    /// How long it is.
+    pub bytes: u64,
+    /// How long the sessions and the state are that it holds, before anything is compressed.
+    pub content_bytes: u64,
+    /// What it says of itself.
+    pub meta: SnapshotMeta,
+    /// Its name among all files.
+    pub id: SnapshotId,
+}
+
+/// Looks at one snapshot file, whatever its name.
+///
+/// # Errors
+/// `InvalidData` if it is no finished snapshot that verifies, as far as it was read; `Unsupported` if it was written by a newer
+/// version; else those of the disk.
+pub fn look_at_file(disk: &dyn Disk, path: &Path, depth: Depth) -> io::Result<FileView> {
+    let snapshot = open_file(disk, path, depth)?;
+    Ok(FileView {
+        path: path.into(),
+        bytes: snapshot.id().length,
+        content_bytes: snapshot.content_bytes(),
+        meta: snapshot.meta().clone(),
+        id: snapshot.id(),
+    })
+}
+
+/// Opens one snapshot file, whatever its name.
+pub(crate) fn open_file(disk: &dyn Disk, path: &Path, depth: Depth) -> io::Result<OpenSnapshot> {
+    let snapshot = OpenSnapshot::open(path, disk.open(path)?)?;
+    if depth == Depth::Everything {
+        snapshot.verify()?;
+    }
+    Ok(snapshot)
+}
+
 /// Looks at the snapshots of all groups, which stand in directories of their own under `dir`. A group's files come in the order
 /// of their age, the oldest first, and behind them those that are no finished snapshots.
 ///

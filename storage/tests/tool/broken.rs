@@ -168,6 +168,22 @@ fn identity_that_is_damaged_or_gone_is_told() {
 }
 
 #[test]
+fn directory_with_which_something_is_unfinished_is_told() {
+    for (fixture, words) in [
+        (&include_bytes!("../fixtures/unfinished/rescue")[..], "run the rescue again"),
+        (
+            &include_bytes!("../fixtures/unfinished/import")[..],
+            "run the import again, or delete the directory",
+        ),
+    ] {
+        let node = node();
+        fs::write(node.path().join("identity"), fixture).unwrap();
+        let (said, _) = refused(node.path());
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
 fn worst_comes_last_and_the_rest_is_said_too() {
     let node = node();
     flip(&node.path().join("identity"), 60);

@@ -18,7 +18,7 @@ use lovebird_core::service::Model;
 use lovebird_core::snapshot_store::SnapshotMeta;
 use lovebird_storage::log::{Drive, Log, Options, Prepare};
 use lovebird_storage::{
-    Compression, DataDirectory, Disk, Expected, RealDisk, SnapshotDirectory, SnapshotOptions,
+    Compression, DataDirectory, Disk, Expected, Origin, RealDisk, SnapshotDirectory, SnapshotOptions,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -35,7 +35,7 @@ pub fn expected() -> Expected {
     Expected {
         cluster_name: "doves".to_owned(),
         node: 2,
-        initial_members: BTreeSet::from([1, 2, 3]),
+        origin: Origin::Initial(BTreeSet::from([1, 2, 3])),
         model: Model::StateMachine,
     }
 }

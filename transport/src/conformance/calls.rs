@@ -9,6 +9,7 @@ use lovebird_core::transport::{
     VoteReply,
 };
 
+use super::answers::{CLUSTER_NAME, status};
 use super::{Act, Fixture, node, route, soon, vote, vote_request, votes};
 use crate::limits::{MESSAGE_BYTES_MAX, TEXT_BYTES_MAX};
 
@@ -34,11 +35,15 @@ pub async fn every_call_arrives_and_its_reply_comes_back(fixture: &mut impl Fixt
     assert_eq!(soon("a transfer", proxy.transfer(route(), request)).await, Ok(()));
     events.asked("transfer", &(route(), request)).await;
 
-    let hello = Hello { cluster: ClusterId(77), from: RaftId::new(1, u64::MAX), model: Model::PrimaryBackup };
-    let reply = soon("a hello", proxy.hello(hello.clone())).await.expect("the node answers");
-    events.asked("hello", &hello).await;
-    assert_eq!((reply.cluster, reply.known_as, reply.formed), (hello.cluster, Some(hello.from), true));
-    assert_eq!((reply.cluster_name.as_str(), reply.model), ("Turteltauben – 鴛鴦", hello.model));
+    for members_at in [None, Some(EntryId::new(6, 60))] {
+        let (cluster, from) = (ClusterId(77), RaftId::new(1, u64::MAX));
+        let hello = Hello { cluster, from, model: Model::PrimaryBackup, members_at };
+        let reply = soon("a hello", proxy.hello(hello.clone())).await.expect("the node answers");
+        events.asked("hello", &hello).await;
+        assert_eq!((reply.cluster, reply.known_as, reply.formed), (cluster, Some(from), true));
+        assert_eq!((reply.cluster_name.as_str(), reply.model), (CLUSTER_NAME, hello.model));
+        assert_eq!((reply.removed, reply.leads), (members_at.is_some(), members_at.is_some()));
+    }
 
     for confirm in [Confirm::Quorum, Confirm::Lease] {
         let reply = soon("a read index", proxy.read_index(route(), confirm)).await;
@@ -51,9 +56,8 @@ pub async fn every_call_arrives_and_its_reply_comes_back(fixture: &mut impl Fixt
     assert_eq!(soon("a query", proxy.query(request.clone())).await, Ok(reply));
     events.asked("query", &request).await;
 
-    let status = soon("a status", proxy.status(8)).await.expect("the node answers");
+    assert_eq!(soon("a status", proxy.status(8)).await, Ok(status(8)));
     events.asked("status", &8).await;
-    assert_eq!((status.term, status.members.len(), status.leader), (8, 2, None));
 }
 
 /// What a node refuses, or does not understand, arrives as that, in its words.

@@ -7,8 +7,10 @@
 mod calls;
 mod failures;
 mod script;
+mod answers;
 mod streams;
 mod subscriptions;
+mod operators;
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -25,6 +27,7 @@ use lovebird_core::transport::{AppendRequest, Endpoint, Route, Transport, VoteRe
 
 pub use calls::*;
 pub use failures::*;
+pub use operators::*;
 pub use script::{Act, Event, Events, Script};
 pub use streams::*;
 pub use subscriptions::*;
@@ -79,6 +82,17 @@ macro_rules! transport_conformance {
             a_dropped_subscription_is_dropped_by_its_handler
             a_subscription_dropped_before_it_was_taken_is_dropped_by_its_handler
             a_node_stops_in_the_middle_of_a_subscription
+            a_change_is_told_how_it_goes
+            a_change_that_waits_is_told_so
+            a_leader_is_asked_to_hand_over
+            a_snapshot_is_taken_when_it_is_asked_for
+            an_export_arrives_whole
+            what_an_operator_asks_may_be_refused
+            an_error_is_the_last_reply_to_an_operator
+            a_dropped_change_is_dropped_by_its_handler
+            a_change_dropped_before_it_was_taken_is_dropped_by_its_handler
+            a_node_stops_in_the_middle_of_a_change
+            an_export_that_is_not_read_does_not_hold_up_calls
             a_dropped_call_is_dropped_by_its_handler
             a_dropped_stream_is_dropped_by_its_handler
             a_stream_dropped_before_it_was_taken_is_dropped_by_its_handler

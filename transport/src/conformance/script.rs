@@ -4,21 +4,18 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use lovebird_core::identity::{GroupId, RaftId};
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, IfPurged, Member, Outcome, Part,
-    ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies,
-    Role, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest,
-    TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
+    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply,
+    SubscribeRequest, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
 };
 use tokio::sync::mpsc;
 
-use super::{append, soon, text};
-
-/// How many messages of entries a [`Script`] answers a subscription with: more than the transport holds by itself.
-const FOLLOWED_MESSAGES: u64 = 300;
+use super::answers::{CLUSTER_NAME, NOT_LEADER, changing, exported, followed, outcome, status};
+use super::{soon, text};
 
 /// What a [`Script`] does with whatever comes.
 #[derive(Clone, Debug)]
@@ -27,11 +24,11 @@ pub enum Act {
     Answer,
     /// Answers streams only when so many requests have come, and then the last one first.
     Gather(usize),
-    /// Answers a query with so many bytes, and a subscription with pieces of so many bytes without end.
+    /// Answers a query with so many bytes, and a subscription or an export with pieces of so many bytes without end.
     Large(usize),
     /// Fails every call, and every stream at its opening.
     Fail(TransportError),
-    /// Answers the first request of a stream, or a subscription once, and fails then.
+    /// Answers the first request of a stream, or a subscription, a change or an export once, and fails then.
     FailLater(TransportError),
     /// Never answers a call and never takes a stream.
     Hang,
@@ -46,7 +43,7 @@ pub enum Event {
     Asked(String),
     /// The requests of a stream ended.
     Ended,
-    /// The transport took a reply to a subscription.
+    /// The transport took a reply to a subscription, or a piece of an export.
     Gave,
     /// A handler that hung, or the replies of a stream, were dropped.
     Dropped,
@@ -162,6 +159,18 @@ impl Script {
         self.perform(act, first, told)
     }
 
+    /// Reports each reply that the transport takes.
+    fn counted<R: Send + 'static>(
+        &self,
+        told: impl Stream<Item = R> + Send + 'static,
+    ) -> impl Stream<Item = R> + Send + 'static {
+        let events = self.events.clone();
+        told.inspect(move |_| {
+            // Nobody needs to listen.
+            let _ = events.send(Event::Gave);
+        })
+    }
+
     /// Replies as `act` would have them: `first` at once, then `told`. Reports when they are dropped.
     fn perform<R: Send + 'static>(
         &self,
@@ -234,11 +243,13 @@ impl Endpoint for Script {
         self.ask("hello", &hello).await?;
         Ok(HelloReply {
             cluster: hello.cluster,
-            cluster_name: "Turteltauben – 鴛鴦".to_owned(),
+            cluster_name: CLUSTER_NAME.to_owned(),
             id: RaftId::new(2, 22),
             formed: true,
             model: hello.model,
             known_as: Some(hello.from),
+            removed: hello.members_at.is_some(),
+            leads: hello.members_at.is_some(),
         })
     }
 
@@ -276,75 +287,41 @@ impl Endpoint for Script {
             }
             _ => followed(request).boxed(),
         };
-        let events = self.events.clone();
-        let told = told.inspect(move |_| {
-            // Nobody needs to listen.
-            let _ = events.send(Event::Gave);
-        });
-        Ok(self.perform(act, None, told))
+        Ok(self.perform(act, None, self.counted(told)))
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
         self.ask("status", &group).await?;
-        let member = |id: u64| Member { id, address: format!("node-{id}:7000") };
-        Ok(Status {
-            id: 2,
-            role: Role::Learner,
-            term: group.into(),
-            leader: None,
-            committed: 5,
-            applied: 4,
-            snapshot: 2,
-            first: 3,
-            last: 6,
-            members: vec![member(1), member(2)],
+        Ok(status(group))
+    }
+
+    async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
+        let act = self.ask("change", &request).await?;
+        Ok(self.perform(act, None, changing(request)))
+    }
+
+    async fn hand_over(&self, request: HandOverRequest) -> TransportResult<HandOverReply> {
+        self.ask("hand_over", &request).await?;
+        Ok(match request.to {
+            Some(leader) => HandOverReply::Done { leader },
+            None => HandOverReply::Refused { reason: NOT_LEADER.to_owned(), retry: request.forwarded },
         })
     }
-}
 
-/// Commands are all committed. Openings have every outcome there is, one after the other.
-fn outcome(request: ProposeRequest) -> Outcome {
-    let committed = Outcome::Committed { first_index: request.timeout_ms, replies: request.run };
-    match request.kind {
-        ProposalKind::Commands => committed,
-        ProposalKind::Openings => {
-            let reason = "this node does not lead – ask 3".to_owned();
-            let outcomes = [
-                committed,
-                Outcome::NotCommitted { reason: reason.clone(), retry: true, leader: Some(3) },
-                Outcome::Unknown { reason },
-                Outcome::Expired,
-                Outcome::ReplyGone { index: u64::MAX },
-            ];
-            let part = |(count, outcome)| Part { count, outcome };
-            Outcome::Parts((1..).zip(outcomes).map(part).collect())
-        }
+    async fn take_snapshot(&self, group: GroupId) -> TransportResult<u64> {
+        self.ask("take_snapshot", &group).await?;
+        Ok(u64::MAX - u64::from(group))
     }
-}
 
-/// What a [`Script`] answers a subscription. If it was to tell when records are purged, they are in the end; otherwise it goes
-/// on for good, with the state first.
-pub(super) fn followed(request: SubscribeRequest) -> impl Stream<Item = SubscribeReply> + Send + 'static {
-    let SubscribeRequest { from, if_purged, .. } = request;
-    let piece = |last| SubscribeReply::State { index: from - 1, bytes: pattern(99), last };
-    let entries = move |number: u64| {
-        let request = append(number, pattern(number as usize));
-        SubscribeReply::Entries([request.entries, append(number + 1, Bytes::new()).entries].concat())
-    };
-    let log = (from..from + FOLLOWED_MESSAGES).map(entries).chain([SubscribeReply::Idle]);
-    match if_purged {
-        IfPurged::Tell => {
-            let end = SubscribeReply::Purged { first: u64::MAX };
-            stream::iter(log.chain([end])).boxed()
-        }
-        IfPurged::SendState => {
-            let state = [piece(false), piece(true)];
-            stream::iter(state.into_iter().chain(log)).chain(stream::pending()).boxed()
-        }
+    async fn export(&self, group: GroupId) -> TransportResult<Replies<ExportPiece>> {
+        let act = self.ask("export", &group).await?;
+        let told = match act {
+            Act::Large(bytes) => {
+                let piece = ExportPiece { index: 1, length: u64::MAX, bytes: vec![0; bytes].into() };
+                stream::repeat(piece).boxed()
+            }
+            _ => stream::iter(exported()).boxed(),
+        };
+        Ok(self.perform(act, None, self.counted(told)))
     }
-}
-
-/// A body whose bytes are not all alike.
-pub(super) fn pattern(bytes: usize) -> Bytes {
-    (0..bytes).map(|i| (i % 251) as u8).collect()
 }

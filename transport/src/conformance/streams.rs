@@ -10,7 +10,7 @@ use lovebird_core::transport::{
 };
 use tokio::sync::mpsc;
 
-use super::script::pattern;
+use super::answers::pattern;
 use super::{Act, Event, Fixture, append, node, route, soon, vote, votes};
 use crate::limits::MESSAGE_BYTES_MAX;
 

@@ -7,7 +7,7 @@ use lovebird_core::transport::{
     Endpoint, IfPurged, Replies, SubscribeReply, SubscribeRequest, TransportError,
 };
 
-use super::script::followed;
+use super::answers::followed;
 use super::streams::{end, next};
 use super::{Act, Event, Fixture, Script, node, soon, votes};
 use crate::limits::MESSAGE_BYTES_MAX;

@@ -9,10 +9,11 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, Status as NodeStatus, SubscribeReply, SubscribeRequest, TransferRequest, Transport,
-    TransportError, TransportResult, VoteReply, VoteRequest,
+    AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
+    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status as NodeStatus,
+    SubscribeReply, SubscribeRequest, TransferRequest, Transport, TransportError, TransportResult, VoteReply,
+    VoteRequest,
 };
 use prost::Message;
 use tonic::transport::Channel;
@@ -24,9 +25,12 @@ use crate::limits::{
     STREAM_WINDOW_BYTES, check_size,
 };
 use crate::proto::clients_client::ClientsClient;
+use crate::proto::operators_client::OperatorsClient;
 use crate::proto::peers_client::PeersClient;
 use crate::stream::{Fault, Frames, ending_with, outgoing, read_reply};
-use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire};
+use crate::wire::{
+    ExportRequest, Frame, ReadIndexRequest, StatusRequest, TakeSnapshotReply, TakeSnapshotRequest, Wire,
+};
 
 /// Calls that wait for the connection to take them. What is beyond waits in its caller.
 const QUEUE_CALLS: usize = 4096;
@@ -207,6 +211,12 @@ fn clients(channel: Channel) -> ClientsClient<Channel> {
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
 }
 
+fn operators(channel: Channel) -> OperatorsClient<Channel> {
+    OperatorsClient::new(channel)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX)
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+}
+
 #[async_trait]
 impl Endpoint for Proxy {
     async fn append(
@@ -293,5 +303,34 @@ impl Endpoint for Proxy {
         let send =
             |channel, request| -> Sent<_> { Box::pin(async move { clients(channel).status(request).await }) };
         self.call(StatusRequest(group), send).await
+    }
+
+    async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
+        let send = |channel, request| -> Sent<_> {
+            Box::pin(async move { operators(channel).change(request).await })
+        };
+        self.follow(request, send).await
+    }
+
+    async fn hand_over(&self, request: HandOverRequest) -> TransportResult<HandOverReply> {
+        self.call(request, |channel, request| -> Sent<_> {
+            Box::pin(async move { operators(channel).hand_over(request).await })
+        })
+        .await
+    }
+
+    async fn take_snapshot(&self, group: GroupId) -> TransportResult<u64> {
+        let send = |channel, request| -> Sent<_> {
+            Box::pin(async move { operators(channel).take_snapshot(request).await })
+        };
+        let TakeSnapshotReply(index) = self.call(TakeSnapshotRequest(group), send).await?;
+        Ok(index)
+    }
+
+    async fn export(&self, group: GroupId) -> TransportResult<Replies<ExportPiece>> {
+        let send = |channel, request| -> Sent<_> {
+            Box::pin(async move { operators(channel).export(request).await })
+        };
+        self.follow(ExportRequest(group), send).await
     }
 }

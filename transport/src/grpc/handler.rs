@@ -9,16 +9,19 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::status::{from_request_status, to_status};
 use crate::proto::clients_server::Clients;
+use crate::proto::operators_server::Operators;
 use crate::proto::peers_server::Peers;
 use crate::proto::{
-    AppendMessage, AppendReply, HelloReply, HelloRequest, ProposeMessage, ProposeReply, QueryReply,
-    QueryRequest, ReadIndexReply, ReadIndexRequest, SnapshotMessage, SnapshotReply, StatusReply,
-    StatusRequest, SubscribeReply, SubscribeRequest, TransferReply, TransferRequest, VoteReply, VoteRequest,
+    AppendMessage, AppendReply, ChangeReply, ChangeRequest, ExportPiece, ExportRequest, HandOverReply,
+    HandOverRequest, HelloReply, HelloRequest, ProposeMessage, ProposeReply, QueryReply, QueryRequest,
+    ReadIndexReply, ReadIndexRequest, SnapshotMessage, SnapshotReply, StatusReply, StatusRequest,
+    SubscribeReply, SubscribeRequest, TakeSnapshotReply, TakeSnapshotRequest, TransferReply, TransferRequest,
+    VoteReply, VoteRequest,
 };
 use crate::stream::{Fault, check_reply, ending_with, incoming};
 use crate::wire::{self, Frame, Wire};
 
-/// A node behind the two services.
+/// A node behind the services.
 #[derive(Clone)]
 pub(super) struct Handler(Arc<dyn Endpoint>);
 
@@ -142,5 +145,30 @@ impl Clients for Handler {
 
     async fn status(&self, request: Request<StatusRequest>) -> Answer<StatusReply> {
         call(request, |wire::StatusRequest(group)| self.0.status(group)).await
+    }
+}
+
+#[tonic::async_trait]
+impl Operators for Handler {
+    type ChangeStream = Answers<ChangeReply>;
+    type ExportStream = Answers<ExportPiece>;
+
+    async fn change(&self, request: Request<ChangeRequest>) -> Answer<Self::ChangeStream> {
+        follow(request, |request| self.0.change(request)).await
+    }
+
+    async fn hand_over(&self, request: Request<HandOverRequest>) -> Answer<HandOverReply> {
+        call(request, |request| self.0.hand_over(request)).await
+    }
+
+    async fn take_snapshot(&self, request: Request<TakeSnapshotRequest>) -> Answer<TakeSnapshotReply> {
+        call(request, |wire::TakeSnapshotRequest(group)| async move {
+            self.0.take_snapshot(group).await.map(wire::TakeSnapshotReply)
+        })
+        .await
+    }
+
+    async fn export(&self, request: Request<ExportRequest>) -> Answer<Self::ExportStream> {
+        follow(request, |wire::ExportRequest(group)| self.0.export(group)).await
     }
 }

@@ -1,4 +1,4 @@
-//! Both services on one socket.
+//! All services on one socket.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tonic::server::NamedService;
 use super::handler::Handler;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::proto::clients_server::ClientsServer;
+use crate::proto::operators_server::OperatorsServer;
 use crate::proto::peers_server::PeersServer;
 
 /// Gives each call to its service, by the first part of its path.
@@ -20,6 +21,7 @@ use crate::proto::peers_server::PeersServer;
 pub(super) struct Ports {
     peers: PeersServer<Handler>,
     clients: ClientsServer<Handler>,
+    operators: OperatorsServer<Handler>,
 }
 
 impl Ports {
@@ -28,10 +30,13 @@ impl Ports {
         let peers = PeersServer::new(handler.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let clients = ClientsServer::new(handler)
+        let clients = ClientsServer::new(handler.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ports { peers, clients }
+        let operators = OperatorsServer::new(handler)
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        Ports { peers, clients, operators }
     }
 }
 
@@ -49,6 +54,8 @@ impl Service<Request<Body>> for Ports {
         let service = request.uri().path().split('/').nth(1);
         if service == Some(PeersServer::<Handler>::NAME) {
             self.peers.call(request)
+        } else if service == Some(OperatorsServer::<Handler>::NAME) {
+            self.operators.call(request)
         } else {
             // It answers what it does not know with `UNIMPLEMENTED`.
             self.clients.call(request)

@@ -14,7 +14,9 @@
 //! a server would have to find out by itself.
 
 mod conditions;
+mod kinds;
 mod line;
+mod tasks;
 mod proxy;
 #[cfg(test)]
 mod tests;

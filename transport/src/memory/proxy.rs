@@ -6,89 +6,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable, BoxFuture, select};
+use futures_util::future::{AbortHandle, AbortRegistration, BoxFuture};
 use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
-use lovebird_core::runtime::{self, Task};
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Confirm, Endpoint, Hello, HelloReply, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportResult, VoteReply,
-    VoteRequest,
+    AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
+    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply,
+    SubscribeRequest, TransferRequest, TransportResult, VoteReply, VoteRequest,
 };
 use prost::Message;
 use tokio::sync::oneshot;
 
+use super::kinds::{
+    APPEND, CHANGE, CallKind, EXPORT, HAND_OVER, HELLO, PRE_VOTE, PROPOSE, QUERY, READ_INDEX, SNAPSHOT,
+    STATUS, SUBSCRIBE, StreamKind, TAKE_SNAPSHOT, TRANSFER, VOTE,
+};
 use super::line::{broken, gone, line, seen_from_afar};
-use super::{Fate, Found, Life, Link, MemoryNetwork};
+use super::tasks::{Owned, Pumping, work_at};
+use super::{Fate, Found, Link, MemoryNetwork};
 use crate::limits::check_size;
 use crate::stream::{Fault, check_reply, ending_with, incoming, outgoing, read_reply};
-use crate::wire::{Frame, ReadIndexRequest, StatusRequest, Wire, decode, encode};
+use crate::wire::{
+    ExportRequest, Frame, ReadIndexRequest, StatusRequest, TakeSnapshotReply, TakeSnapshotRequest, Wire,
+    decode, encode,
+};
 
 /// What a handler's call gives.
 type Handled<T> = BoxFuture<'static, TransportResult<T>>;
-
-/// How a call is called on its way, there and back.
-struct CallKind {
-    request: &'static str,
-    reply: &'static str,
-}
-
-const VOTE: CallKind = CallKind { request: "vote", reply: "vote reply" };
-const PRE_VOTE: CallKind = CallKind { request: "pre-vote", reply: "pre-vote reply" };
-const TRANSFER: CallKind = CallKind { request: "transfer", reply: "transfer reply" };
-const HELLO: CallKind = CallKind { request: "hello", reply: "hello reply" };
-const READ_INDEX: CallKind = CallKind { request: "read index", reply: "read index reply" };
-const QUERY: CallKind = CallKind { request: "query", reply: "query reply" };
-const STATUS: CallKind = CallKind { request: "status", reply: "status reply" };
-
-/// How what belongs to a stream is called on its way.
-#[derive(Clone, Copy)]
-struct StreamKind {
-    /// What opens it.
-    opening: &'static str,
-    /// Each request on it.
-    request: &'static str,
-    /// That it was taken, or refused.
-    taken: &'static str,
-    /// Each reply on it.
-    reply: &'static str,
-    /// Whether it may be delivered twice.
-    repeatable: bool,
-}
-
-const APPEND: StreamKind = StreamKind {
-    opening: "append opening",
-    request: "append",
-    taken: "append taken",
-    reply: "append reply",
-    // Consensus has to live with an old connection's requests that arrive after those of a new one.
-    repeatable: true,
-};
-const SNAPSHOT: StreamKind = StreamKind {
-    opening: "snapshot opening",
-    request: "snapshot chunk",
-    taken: "snapshot taken",
-    reply: "snapshot reply",
-    repeatable: false,
-};
-const PROPOSE: StreamKind = StreamKind {
-    opening: "propose opening",
-    request: "propose",
-    taken: "propose taken",
-    reply: "propose reply",
-    // Commands without a session would be carried out twice, and nobody has promised that they are not.
-    repeatable: false,
-};
-const SUBSCRIBE: StreamKind = StreamKind {
-    opening: "subscribe",
-    request: "subscribe",
-    taken: "subscribe taken",
-    reply: "subscribe reply",
-    // Nothing could come of it.
-    repeatable: false,
-};
 
 /// A node, and from where it is called.
 pub(super) struct Proxy {
@@ -121,7 +66,7 @@ impl Proxy {
             work_at(node, async move {
                 there.until(again).await;
                 // Whoever asked has been answered, or has given up.
-                let _ = hand_over(endpoint, message, handle).await;
+                let _ = give(endpoint, message, handle).await;
             });
         }
         let Delivery { message, node, at, .. } = delivery;
@@ -130,7 +75,7 @@ impl Proxy {
         let endpoint = node.endpoint.clone();
         let _handling = Owned::work_at(&node, async move {
             there.until(at).await;
-            let reply = hand_over(endpoint, message, handle).await;
+            let reply = give(endpoint, message, handle).await;
             let reply = reply.and_then(|reply| Ok(encode(&sendable(&there.to, reply)?)));
             let reply = reply.map_err(|error| seen_from_afar(&there.to, error));
             reply_to(&back, kind.reply, reply.as_ref().map_or(0, Bytes::len), |at| {
@@ -156,7 +101,7 @@ impl Proxy {
         let (there, endpoint) = (self.there.clone(), node.endpoint.clone());
         let taking = async move {
             there.until(at).await;
-            hand_over(endpoint, message, handle).await
+            give(endpoint, message, handle).await
         };
         // There is no stream of requests that could have ended early.
         self.replies(kind, &node, AbortHandle::new_pair(), taking, Fault::default(), ()).await
@@ -298,7 +243,7 @@ struct Delivery {
 }
 
 /// The node's side of one message: reads it, and has the node handle it.
-async fn hand_over<Q: Wire, T>(
+async fn give<Q: Wire, T>(
     endpoint: Arc<dyn Endpoint>,
     request: Bytes,
     handle: impl FnOnce(Arc<dyn Endpoint>, Q) -> Handled<T>,
@@ -322,58 +267,6 @@ fn sendable<R: Wire>(address: &str, reply: R) -> TransportResult<R::Proto> {
     let reply = reply.into_proto();
     check_reply(&reply).map_err(|reason| broken(address, reason))?;
     Ok(reply)
-}
-
-/// Starts a task of a node. It ends with this life of it.
-fn work_at(node: &Found, work: impl Future<Output = ()> + Send + 'static) {
-    let life = node.life.clone();
-    node.host.spawn(Box::pin(async move {
-        let work = std::pin::pin!(work);
-        select(life, work).await;
-    }));
-}
-
-/// A task of a node that also ends with whoever waits for what it does.
-struct Owned(AbortHandle);
-
-impl Owned {
-    fn work_at(node: &Found, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Owned::abortable(node, AbortHandle::new_pair(), work)
-    }
-
-    fn abortable(
-        node: &Found,
-        (handle, registration): (AbortHandle, AbortRegistration),
-        work: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        // That it was ended is seen by its waiters.
-        work_at(node, Abortable::new(work, registration).map(drop));
-        Owned(handle)
-    }
-}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// A task of the caller that sends to a node: it ends with the replies, and with the node.
-struct Pumping(Task);
-
-impl Pumping {
-    fn spawn(life: Life, work: impl Future<Output = ()> + Send + 'static) -> Self {
-        Pumping(runtime::spawn(async move {
-            let work = std::pin::pin!(work);
-            select(life, work).await;
-        }))
-    }
-}
-
-impl Drop for Pumping {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 #[async_trait]
@@ -458,6 +351,31 @@ impl Endpoint for Proxy {
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
         self.call(&STATUS, StatusRequest(group), |node, StatusRequest(group)| {
             Box::pin(async move { node.status(group).await })
+        })
+        .await
+    }
+
+    async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
+        self.follow(CHANGE, request, |node, request| Box::pin(async move { node.change(request).await }))
+            .await
+    }
+
+    async fn hand_over(&self, request: HandOverRequest) -> TransportResult<HandOverReply> {
+        self.call(&HAND_OVER, request, |node, request| Box::pin(async move { node.hand_over(request).await }))
+            .await
+    }
+
+    async fn take_snapshot(&self, group: GroupId) -> TransportResult<u64> {
+        let handle = |node: Arc<dyn Endpoint>, TakeSnapshotRequest(group)| -> Handled<_> {
+            Box::pin(async move { node.take_snapshot(group).await.map(TakeSnapshotReply) })
+        };
+        let TakeSnapshotReply(index) = self.call(&TAKE_SNAPSHOT, TakeSnapshotRequest(group), handle).await?;
+        Ok(index)
+    }
+
+    async fn export(&self, group: GroupId) -> TransportResult<Replies<ExportPiece>> {
+        self.follow(EXPORT, ExportRequest(group), |node, ExportRequest(group)| {
+            Box::pin(async move { node.export(group).await })
         })
         .await
     }

@@ -2,11 +2,11 @@
 
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
-    Freshness, Member, ProposalKind, ProposeOpen, ProposeRequest, QueryReply, QueryRequest, Role, Status,
-    TransportError, TransportResult,
+    ClusterInfo, Freshness, Member, ProposalKind, ProposeOpen, ProposeRequest, QueryReply, QueryRequest,
+    Role, Status, TransportError, TransportResult,
 };
 
-use super::{Frame, Wire, known, need};
+use super::{Frame, Wire, known, maybe, need};
 use crate::proto::{self, propose_message, query_reply};
 
 /// A question what the node is in a group.
@@ -159,7 +159,6 @@ impl Wire for Status {
             Role::Candidate => proto::Role::Candidate,
             Role::Learner => proto::Role::Learner,
         };
-        let member = |Member { id, address }| proto::Member { id, address };
         proto::StatusReply {
             id: self.id,
             role: role.into(),
@@ -170,7 +169,9 @@ impl Wire for Status {
             snapshot: self.snapshot,
             first: self.first,
             last: self.last,
-            members: self.members.into_iter().map(member).collect(),
+            members: self.members.into_iter().map(Wire::into_proto).collect(),
+            version: self.version.map(Wire::into_proto),
+            cluster: Some(self.cluster.into_proto()),
         }
     }
 
@@ -184,7 +185,6 @@ impl Wire for Status {
                 return Err(TransportError::Malformed(format!("there is no role {}", proto.role)));
             }
         };
-        let member = |proto::Member { id, address }| Member { id, address };
         Ok(Status {
             id: proto.id,
             role,
@@ -195,7 +195,11 @@ impl Wire for Status {
             snapshot: proto.snapshot,
             first: proto.first,
             last: proto.last,
-            members: proto.members.into_iter().map(member).collect(),
+            members: proto.members.into_iter().map(Member::from_proto).collect::<TransportResult<_>>()?,
+            version: maybe(proto.version)?,
+            // Nodes from before operators could change the members do not say. What else they are is worth knowing, and all
+            // the more while an operator replaces them by newer ones one after the other.
+            cluster: ClusterInfo::from_proto(proto.cluster.unwrap_or_default())?,
         })
     }
 }

@@ -5,6 +5,7 @@
 mod clients;
 mod outcomes;
 mod subscriptions;
+mod operators;
 mod common;
 mod peers;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use lovebird_core::entry::{Entry, decode_entries};
 use lovebird_core::transport::{TransportError, TransportResult};
 
 pub(crate) use clients::StatusRequest;
+pub(crate) use operators::{ExportRequest, TakeSnapshotReply, TakeSnapshotRequest};
 pub(crate) use peers::ReadIndexRequest;
 
 /// A message of the core that has a form in the protocol.

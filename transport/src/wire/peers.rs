@@ -226,6 +226,7 @@ impl Wire for Hello {
             cluster: self.cluster.0,
             from: Some(self.from.into_proto()),
             model: write_model(self.model),
+            members_at: self.members_at.map(Wire::into_proto),
         }
     }
 
@@ -234,6 +235,7 @@ impl Wire for Hello {
             cluster: ClusterId(proto.cluster),
             from: must(proto.from, "sender")?,
             model: read_model(proto.model)?,
+            members_at: maybe(proto.members_at)?,
         })
     }
 }
@@ -249,6 +251,8 @@ impl Wire for HelloReply {
             formed: self.formed,
             known_as: self.known_as.map(Wire::into_proto),
             model: write_model(self.model),
+            removed: self.removed,
+            leads: self.leads,
         }
     }
 
@@ -260,6 +264,8 @@ impl Wire for HelloReply {
             model: read_model(proto.model)?,
             formed: proto.formed,
             known_as: maybe(proto.known_as)?,
+            removed: proto.removed,
+            leads: proto.leads,
         })
     }
 }

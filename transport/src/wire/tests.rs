@@ -1,5 +1,7 @@
 //! Laws: every message comes back as it went; no bytes whatever bring the decoder down.
 
+mod operators;
+
 use std::fmt::Debug;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use proptest::prop_oneof;
 
 use super::*;
 use crate::proto;
+use operators::{cluster_info, member, version};
 
 fn bytes() -> impl Strategy<Value = Bytes> {
     prop::collection::vec(any::<u8>(), 0..200).prop_map(Bytes::from)
@@ -129,22 +132,22 @@ fn model() -> impl Strategy<Value = Model> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    (any::<u64>(), raft_id(), model()).prop_map(|(cluster, from, model)| Hello {
-        cluster: ClusterId(cluster),
-        from,
-        model,
-    })
+    (any::<u64>(), raft_id(), model(), option::of(entry_id())).prop_map(
+        |(cluster, from, model, members_at)| Hello { cluster: ClusterId(cluster), from, model, members_at },
+    )
 }
 
 fn hello_reply() -> impl Strategy<Value = HelloReply> {
-    (any::<(u64, String, bool)>(), raft_id(), model(), option::of(raft_id())).prop_map(
-        |((cluster, cluster_name, formed), id, model, known_as)| HelloReply {
+    (any::<(u64, String, bool, bool, bool)>(), raft_id(), model(), option::of(raft_id())).prop_map(
+        |((cluster, cluster_name, formed, removed, leads), id, model, known_as)| HelloReply {
             cluster: ClusterId(cluster),
             cluster_name,
             id,
             model,
             formed,
             known_as,
+            removed,
+            leads,
         },
     )
 }
@@ -236,19 +239,25 @@ fn subscribe_reply() -> impl Strategy<Value = SubscribeReply> {
 fn status() -> impl Strategy<Value = Status> {
     let role =
         prop_oneof![Just(Role::Leader), Just(Role::Follower), Just(Role::Candidate), Just(Role::Learner)];
-    let member = any::<(u64, String)>().prop_map(|(id, address)| Member { id, address });
-    (role, any::<(u64, u64, Option<u64>)>(), any::<[u64; 5]>(), prop::collection::vec(member, 0..4)).prop_map(
-        |(role, (id, term, leader), [committed, applied, snapshot, first, last], members)| Status {
-            id,
-            role,
-            term,
-            leader,
-            committed,
-            applied,
-            snapshot,
-            first,
-            last,
-            members,
+    let members = prop::collection::vec(member(), 0..4);
+    let numbers = any::<(u64, u64, Option<u64>, [u64; 5])>();
+    (role, numbers, members, option::of(version()), cluster_info()).prop_map(
+        |(role, (id, term, leader, indexes), members, version, cluster)| {
+            let [committed, applied, snapshot, first, last] = indexes;
+            Status {
+                committed,
+                applied,
+                snapshot,
+                first,
+                last,
+                id,
+                role,
+                term,
+                leader,
+                members,
+                version,
+                cluster,
+            }
         },
     )
 }
@@ -278,6 +287,7 @@ fn survives<T: Wire>(bytes: &Bytes) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// Makes a test of each message: what is sent comes back.
 macro_rules! round_trips {
     ($($name:ident: $strategy:expr;)*) => {
         proptest! {
@@ -290,6 +300,8 @@ macro_rules! round_trips {
         }
     };
 }
+
+use round_trips;
 
 round_trips! {
     append_opening: route().prop_map(Frame::<Route, AppendRequest>::Open);
@@ -443,9 +455,11 @@ fn numbers_that_mean_nothing_are_malformed() {
 fn what_an_older_node_does_not_say_means_what_it_did() {
     let node = Some(proto::RaftId::default());
     let hello = Hello::from_proto(proto::HelloRequest { from: node, ..Default::default() });
-    assert_eq!(hello.unwrap().model, Model::StateMachine);
+    let hello = hello.unwrap();
+    assert_eq!((hello.model, hello.members_at), (Model::StateMachine, None));
     let reply = HelloReply::from_proto(proto::HelloReply { id: node, ..Default::default() });
-    assert_eq!(reply.unwrap().model, Model::StateMachine);
+    let reply = reply.unwrap();
+    assert_eq!((reply.model, reply.removed), (Model::StateMachine, false));
     let request = ProposeRequest::from_proto(proto::ProposeRequest::default());
     assert_eq!(request.unwrap().kind, ProposalKind::Commands);
     let route = proto::Route { from: node, to: node, ..Default::default() };

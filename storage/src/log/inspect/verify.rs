@@ -1,12 +1,15 @@
 //! Verifies a log: replays all of it as an opening does, and compares the footers with what the frames say.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lovebird_core::identity::GroupId;
 
-use super::report::{GroupReport, Report, Seal, SegmentReport, Verdict};
+use super::held::{Held, Memberships};
+use super::report::{Report, Seal, SegmentReport, Verdict};
 use crate::disk::Disk;
 use crate::log::Check;
 use crate::log::error::OpenError;
@@ -18,7 +21,6 @@ use crate::log::recovery::{Scan, Tail};
 use crate::log::replay::{self, Replay};
 use crate::log::segment::{Segment, SegmentHeader};
 use crate::steady::steady;
-use crate::sync::lock;
 
 /// Reads all of the log in `dir` and says what it is worth and what is in it. A node may be writing to it meanwhile.
 ///
@@ -28,47 +30,57 @@ use crate::sync::lock;
 /// # Errors
 /// Those of the disk: then nobody could look.
 pub fn verify(disk: &dyn Disk, dir: &Path) -> io::Result<Report> {
+    Ok(examine(disk, dir)?.report)
+}
+
+/// What verifying has found, and the groups themselves; none if a node would refuse the log.
+pub(crate) struct Examined {
+    pub(crate) report: Report,
+    pub(crate) held: Vec<Held>,
+}
+
+/// As [`verify`], for whoever wants to know more of the groups.
+pub(crate) fn examine(disk: &dyn Disk, dir: &Path) -> io::Result<Examined> {
     // To look again for a directory that is not there would be of no use.
     disk.list(dir)?;
-    let doubt = |report: &Report| match &report.verdict {
+    let doubt = |examined: &Examined| match &examined.report.verdict {
         Verdict::Good => None,
         doubtful => Some(doubtful.clone()),
     };
     steady(dir, || look(disk, dir), doubt)
 }
 
-fn look(disk: &dyn Disk, dir: &Path) -> io::Result<Report> {
+fn look(disk: &dyn Disk, dir: &Path) -> io::Result<Examined> {
     let mut segments = Vec::new();
-    let (verdict, groups) = match replay(disk, dir, &mut segments) {
+    let (verdict, held) = match replay(disk, dir, &mut segments) {
         Ok(found) => found,
         Err(e) => match e.get_ref().and_then(|inner| inner.downcast_ref::<OpenError>()) {
             Some(refusal) => (Verdict::Refused(refusal.clone()), Vec::new()),
             None => return Err(e),
         },
     };
-    Ok(Report { verdict, segments, groups })
+    let groups = held.iter().map(Held::report).collect();
+    Ok(Examined { report: Report { verdict, segments, groups }, held })
 }
 
-fn replay(
-    disk: &dyn Disk,
-    dir: &Path,
-    reports: &mut Vec<SegmentReport>,
-) -> io::Result<(Verdict, Vec<GroupReport>)> {
+fn replay(disk: &dyn Disk, dir: &Path, reports: &mut Vec<SegmentReport>) -> io::Result<(Verdict, Vec<Held>)> {
     let found = open::find(disk, dir)?;
     let Some((last, _)) = found.segments.back() else {
         return Err(OpenError::NoLog { dir: dir.into() }.into());
     };
     let last = last.clone();
+    let mut memberships = BTreeMap::new();
     let mut observe = |replay: &Replay, header: &SegmentHeader, scan: &Scan| {
         let segment = replay.segments.back().expect("a segment that was just replayed");
         let seal =
             if segment.number == last.number { Seal::Open } else { seal(replay, segment, header, scan)? };
+        let frames = scan.frames.iter().map(|(_, frame)| frame.payload.clone());
         reports.push(SegmentReport {
             number: segment.number,
             path: segment.path.clone(),
             bytes_used: scan.end,
             frames: scan.frames.len() as u64,
-            operations: scan.frames.iter().map(|(_, frame)| operations(frame.payload.clone())).sum(),
+            operations: frames.map(|payload| operations(payload, &mut memberships)).sum(),
             seal,
         });
         Ok(())
@@ -80,25 +92,25 @@ fn replay(
         }
         _ => Verdict::Good,
     };
-    let groups = replay.trails.into_iter().map(|(id, trail)| report(&Group::new(id, trail, 0)));
-    Ok((verdict, groups.collect()))
+    let held = replay
+        .trails
+        .into_iter()
+        .map(|(id, trail)| Held::new(Group::new(id, trail, 0), memberships.remove(&id).unwrap_or_default()));
+    Ok((verdict, held.collect()))
 }
 
-fn operations(mut payload: Bytes) -> u64 {
+/// Counts the operations of a frame, and keeps the memberships that they bring.
+fn operations(mut payload: Bytes, memberships: &mut BTreeMap<GroupId, Memberships>) -> u64 {
     let mut operations = 0;
-    while !payload.is_empty() && Operation::decode(&mut payload).is_some() {
+    while !payload.is_empty()
+        && let Some((group, operation)) = Operation::decode(&mut payload)
+    {
         operations += 1;
+        if let Operation::Append(entries) = operation {
+            memberships.entry(group).or_default().keep(entries);
+        }
     }
     operations
-}
-
-/// The group as a node would find it.
-fn report(group: &Group) -> GroupReport {
-    let state = lock(&group.state);
-    let first = state.first();
-    let state = state.state();
-    let first = state.last.is_some_and(|last| last.number >= first).then_some(first);
-    GroupReport { group: group.id, first, state }
 }
 
 /// How a segment ends that has another one behind it. A footer that does not verify is never believed and does no harm; one that

@@ -9,8 +9,8 @@ use futures_util::stream::{BoxStream, StreamExt, pending, unfold};
 use lovebird_core::entry::EntryId;
 use lovebird_core::runtime;
 use lovebird_core::transport::{
-    AppendReply, AppendRequest, Endpoint, ProposalKind, ProposeOpen, ProposeRequest, Replies, Transport,
-    TransportError,
+    AppendReply, AppendRequest, Change, ChangeRequest, Endpoint, ProposalKind, ProposeOpen, ProposeRequest,
+    Replies, Transport, TransportError,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -329,6 +329,28 @@ fn commands_and_snapshots_never_arrive_again() {
         let seen = told.seen.lock().unwrap();
         assert!(seen.iter().any(|(kind, _)| *kind == "propose"));
         assert!(seen.iter().all(|(_, repeatable)| !repeatable), "{seen:?}");
+    });
+}
+
+#[test]
+fn changes_and_exports_never_arrive_again() {
+    run(async {
+        let (told, _network, proxy, mut events) = network(Act::Ignore);
+        told.next("change", [again(50)]);
+        told.next("export", [again(50)]);
+        let change = Change::Promote { node: 4 };
+        let request = ChangeRequest { group: 1, change, expected: None, forwarded: false };
+        drop(proxy.change(request.clone()).await.unwrap());
+        events.asked("change", &request).await;
+        assert_eq!(events.next().await, Event::Dropped);
+        drop(proxy.export(1).await.unwrap());
+        events.asked("export", &1).await;
+        assert_eq!(events.next().await, Event::Dropped);
+        told.pass_to(50);
+        rests(&mut events).await;
+        let seen = told.seen.lock().unwrap();
+        let kinds = ["change", "change taken", "export", "export taken"];
+        assert_eq!(*seen, kinds.map(|kind| (kind, false)));
     });
 }
 
