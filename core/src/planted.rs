@@ -100,6 +100,12 @@ bugs! {
 
     /// Messages are taken from any life of a node, and by any (2).
     AdmitAnyLife = "admit-any-life",
+    /// A node that has lost its disk comes back under the life that it had: what it has promised and held is taken for still so (2, 4).
+    ReuseLife = "reuse-life",
+    /// Voters change in one step, without a membership in which both sets must agree: two majorities may not meet (1, 4).
+    SimpleMajority = "simple-majority",
+    /// A change that was left between two sets of voters is not finished by the next leader: the group goes on to need both.
+    ForgetHalfWay = "forget-half-way",
     /// A command that has entered the log enters it again when it is sent again (8).
     AdmitDuplicates = "admit-duplicates",
     /// With each command of a session, all before it are taken for settled: who asks for them again is told that their replies are

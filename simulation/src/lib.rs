@@ -14,7 +14,9 @@
 //!    leaves open (the order of tasks, the delay of a message, what a node draws) comes from the seed while the run goes.
 //! 2. A `cluster` stands up, each node a simulated machine with the product's own code from the data directory to the client.
 //!    The user's state machine runs inside a `watched` one, which tells the `check`er what is applied, executed and restored.
-//! 3. `clients` propose and read in every way that there is, `subscriber`s follow the log, and the plan's steps are inflicted.
+//! 3. `clients` propose and read in every way that there is, `subscriber`s follow the log, and the plan's steps are inflicted. In
+//!    half of the plans the members change: newcomers start, operators ask for changes from a machine of their own, disks are lost and
+//!    their nodes take their own places. What is told to operators is counted; that it is refused is nothing bad.
 //! 4. Everything is healed and must serve. Then all nodes lose power at once, with everything that was not synced, and must serve
 //!    again from their disks.
 //! 5. States and logs are compared; the log is carried out once more by a machine of its own, which must come to the same replies
@@ -59,6 +61,10 @@
 //! At the end: logs hold the same bytes where they hold the same entry, numbered as counting has it, and the commands that were
 //! applied; the cluster serves through each node within a bound.
 //!
+//! Of members, where they change: a change that was said to be done is in the membership that follows; after everything has
+//! healed no change is half-way, and those whom the leader names run and follow, each with the disk under which it is a member, within a
+//! bound; a node finds out that it was removed only where somebody has asked for that.
+//!
 //! A plan that goes *beyond* what the promises allow for damages a majority of the disks. Then nothing need serve and nodes may
 //! stop or refuse to start, but everything else is demanded as ever: a loud stop, never a wrong answer.
 //!
@@ -75,7 +81,8 @@
 //!
 //! # What is not there yet
 //!
-//! - **Members** stay who they are, and nobody hands leadership over. A disk that was wiped keeps its node out for the rest of a run.
+//! - **Members** change while nothing is damaged: a plan has either. A disk that was wiped as damage keeps its node out for the rest of
+//!   a run. Nobody moves to another address, and no set of voters is smaller than three.
 //! - **A damaged disk** keeps its power until the log on it was opened: what proves that the last frame is damaged may not be
 //!   synced before that, and without it there is no telling damage from a torn write.
 //! - **Syncs** of snapshots, of segments that are begun and of directories take no time; names are lost as a suffix only, as in a

@@ -50,7 +50,7 @@ impl Subscribers {
         let hurry = Arc::new(AtomicBool::new(false));
         let mut tasks = Vec::new();
         for Planned { address: id, bound, chance } in plan.subscribers.iter().cloned() {
-            let reached = bound.map_or((1..=plan.nodes).collect(), |node| vec![node]);
+            let reached = bound.map_or_else(|| plan.everyone().into_iter().collect(), |node| vec![node]);
             let transport = network.transport(&address(id));
             let (checker, hurry) = (checker.clone(), hurry.clone());
             checker.subscribes(id);

@@ -66,7 +66,7 @@ fn damage_to_a_majority_ends_in_loud_stops_and_no_wrong_answers() {
 }
 
 /// A sweep in which nothing happens proves nothing: these say that faults strike, and that what is to be checked is done.
-const MET: [&str; 14] = [
+const MET: [&str; 18] = [
     "a call arrives twice",
     "the beginning of a stream arrives twice",
     "a connection is reset under a stream",
@@ -81,6 +81,10 @@ const MET: [&str; 14] = [
     "several reads share a round",
     "a subscriber that is behind the log is sent the state",
     "a primary's working copy is made anew",
+    "voters change by joint consensus",
+    "a change of the members is passed on to the leader",
+    "a node finds out that it was removed",
+    "a leader hands over",
 ];
 
 #[test]
@@ -121,6 +125,9 @@ fn usual_seeds_have_faults_of_every_kind_and_keep_clients_busy() {
         "full disk",
         "flipped bit",
         "wiped disk",
+        "newcomer",
+        "new disk",
+        "hand over",
     ] {
         assert!(tally["faults"][kind].as_u64().is_some_and(|count| count > 0), "no {kind}: {sum}");
     }
@@ -138,6 +145,10 @@ fn usual_seeds_have_faults_of_every_kind_and_keep_clients_busy() {
         ("stops", 10),
     ] {
         assert!(tally[what].as_u64().unwrap() >= least, "{what} is too small: {sum}");
+    }
+    for change in ["add a voter", "add a learner", "promote", "remove", "replace", "hand over"] {
+        let done = &tally["changes"][format!("{change}: done")];
+        assert!(done.as_u64().is_some_and(|count| count >= 3), "{change} is hardly ever done: {sum}");
     }
     assert_eq!(tally["reads"].as_object().unwrap().len(), 7, "{sum}");
 }

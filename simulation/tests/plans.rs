@@ -48,6 +48,17 @@ fn only_a_minority_is_ever_damaged() {
     }
 }
 
+#[test]
+fn members_change_in_half_of_the_plans_and_nothing_is_damaged_there() {
+    let plans: Vec<Plan> = (1..=300).map(|seed| Plan::of(seed, "")).filter(Plan::has_changes).collect();
+    assert!((120..180).contains(&plans.len()), "{} of 300 plans have changes", plans.len());
+    for plan in plans {
+        let damaged = |fault: &Fault| matches!(fault, Fault::FlipBit { .. } | Fault::Wipe { .. });
+        assert!(!plan.steps.iter().any(|step| damaged(&step.fault)), "seed {}", plan.seed);
+        assert!(!plan.beyond().has_changes());
+    }
+}
+
 /// Every change here moves what each known seed inflicts, and the seeds that are named anywhere mean nothing any more. Kept plans
 /// do not care.
 #[test]
@@ -67,10 +78,11 @@ fn plan_of_a_seed_stays_what_it_is() {
     assert_eq!(told, FROZEN);
 }
 
+/// Frozen anew when the members began to change. Plans in which they do not are what they were, but for that.
 const FROZEN: [&str; 3] = [
-    "arithmetic-primary, 3 nodes, 17474 ms, 258 faults, 1806 operations, e8a52c15c634769f",
-    "register, 3 nodes, 15927 ms, 192 faults, 1885 operations, 8b064cb2aff65c19",
-    "register, 3 nodes, 19518 ms, 189 faults, 2502 operations, 52d9532d4beaffa9",
+    "arithmetic-primary, 3 nodes, 17474 ms, 290 faults, 1806 operations, faa5132621a1c91d",
+    "register, 3 nodes, 15927 ms, 220 faults, 1885 operations, 572e83cd68beb4ef",
+    "register, 3 nodes, 19518 ms, 211 faults, 2502 operations, c80531aa93eb45b9",
 ];
 
 #[test]

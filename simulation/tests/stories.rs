@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use lovebird_simulation::plan::{Direction, Fault, Plan, Step, Survives, Who};
+use lovebird_simulation::plan::{Direction, Fault, Plan, Request, Step, Survives, Who};
 use lovebird_simulation::run::Outcome;
 use lovebird_simulation::scenario::Scenario;
 use lovebird_simulation::workloads::{Arithmetic, all};
@@ -90,9 +90,46 @@ fn every_fault_strikes() {
     struck(&everyone(|node| Fault::Drift { node, ppm: 100_000 * node as i32 - 200_000 }));
 }
 
+/// Each request does what it says where nothing is in its way, and a lost disk costs nothing but the time that it takes.
+#[test]
+fn members_change() {
+    let ask = |request| Fault::Ask { request, patience_ms: 3000 };
+    let outcome = told(
+        vec![
+            step(1000, Fault::Join { node: 4 }),
+            step(1200, ask(Request::AddLearner { node: 4 })),
+            step(2000, ask(Request::Promote { node: 4 })),
+            step(2800, Fault::Join { node: 5 }),
+            step(3000, ask(Request::Replace { old: Who::Node(1), node: 5 })),
+            step(4500, ask(Request::HandOver { to: None })),
+            step(5000, Fault::Renew { node: 2 }),
+            // Refused to be inflicted: node 2 has not got its place back.
+            step(5100, Fault::Renew { node: 3 }),
+            step(5200, Fault::Restart { node: 2 }),
+            step(8000, ask(Request::Remove { who: Who::Leader })),
+            // Three are left.
+            step(9500, ask(Request::Remove { who: Who::Leader })),
+        ],
+        10_500,
+    );
+    let changes = &outcome.tally.changes;
+    for done in ["add a learner", "promote", "replace", "hand over", "remove the leader"] {
+        assert_eq!(changes.get(&format!("{done}: done")), Some(&1), "{done}: {outcome}");
+    }
+    assert_eq!(changes.len(), 5, "{outcome}");
+    assert!(outcome.tally.restores > 2, "{outcome}");
+}
+
 /// What whole seeds have found, which no smaller plan shows: a scenario, a seed, and what it was.
-const SEEDS: [(&str, u64, &str); 1] =
-    [("arithmetic-primary", 106_523, "a follower was sent what follows behind entries that had been purged")];
+const SEEDS: [(&str, u64, &str); 3] = [
+    ("arithmetic-primary", 106_523, "a follower was sent what follows behind entries that had been purged"),
+    ("register", 35, "a leader that is no member as yet was asked to change the members, at no address"),
+    (
+        "arithmetic-primary",
+        5156,
+        "a node with a new disk waited for ever for the answer of one that had died",
+    ),
+];
 
 #[test]
 fn seeds_that_broke_a_promise_keep_it() {

@@ -18,7 +18,8 @@ use crate::transport::{Change, ChangeReply, ChangeRequest, Endpoint};
 /// Between attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a node may take to answer at all.
+/// How long a node may be silent before it is given up, and the next one asked: it may have died, or the way from it broken, without
+/// a sign. While this node catches up it is told so more often than that; all else is asked for again without harm.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// Whether this node is a member, and another life of it is one no more.
@@ -54,12 +55,12 @@ pub(crate) async fn enlist(consensus: Consensus, peers: Arc<Peers>, group: Group
     tracing::info!("this node has taken the place that it had before it lost its disk");
 }
 
-/// Asks one node, and waits for as long as it goes on.
+/// Asks one node, and waits for as long as it goes on and says so.
 async fn ask(endpoint: &dyn Endpoint, request: ChangeRequest) -> Result<(), String> {
     let begun = runtime::timeout(ANSWER, endpoint.change(request)).await;
     let mut replies = begun.map_err(|_| "no answer".to_owned())?.map_err(|e| e.to_string())?;
     loop {
-        match replies.next().await {
+        match runtime::timeout(ANSWER, replies.next()).await.map_err(|_| "no answer any more".to_owned())? {
             Some(Ok(ChangeReply::CatchingUp { following, last, .. })) => {
                 tracing::info!(held = following.held, last, "this node catches up");
             }

@@ -13,6 +13,7 @@ use crate::codec::{Bincode, Codec};
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::identity::{Membership, RaftId};
 use crate::log_store::Vote;
+use crate::planted::{self, Bug};
 use crate::runtime;
 use crate::snapshot_store::SnapshotMeta;
 
@@ -63,7 +64,11 @@ impl RaftPayload for Draft {
     }
 
     fn with_membership(self, membership: RaftMembership) -> Self {
-        let body = Bincode::encode(&from_raft_membership(&membership)).expect("a membership is plain data");
+        let mut membership = from_raft_membership(&membership);
+        if planted::is(Bug::SimpleMajority) && membership.is_joint() {
+            membership.voters.remove(0);
+        }
+        let body = Bincode::encode(&membership).expect("a membership is plain data");
         let mut entry = Entry::new(EntryKind::Membership, body.into());
         entry.header.codec = Bincode::ID;
         Draft(entry)

@@ -40,8 +40,11 @@ pub enum Invariant {
     Patience,
     /// After everything has healed the cluster serves within a bound, and its replicas and subscribers come to the end of the log.
     Liveness,
-    /// No node stops by itself or refuses to start, unless its disk was made to fail or its data damaged.
+    /// No node stops by itself or refuses to start, unless its disk was made to fail, its data damaged, or itself removed.
     Steadfast,
+    /// Changes of the members that were said to be done are; and when everything has healed none is half-way, and the members
+    /// are there.
+    Members,
     /// What the workload itself demands of its state.
     Users,
     /// No part of the run panics.
@@ -50,7 +53,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 19] = [
+    pub const ALL: [Invariant; 20] = [
         Invariant::OneLeader,
         Invariant::VoteIsKept,
         Invariant::LogsMatch,
@@ -68,6 +71,7 @@ impl Invariant {
         Invariant::Patience,
         Invariant::Liveness,
         Invariant::Steadfast,
+        Invariant::Members,
         Invariant::Users,
         Invariant::NoPanic,
     ];
@@ -92,6 +96,7 @@ impl Invariant {
             Invariant::Patience => "nothing but success in time",
             Invariant::Liveness => "serves when healed",
             Invariant::Steadfast => "no node stops by itself",
+            Invariant::Members => "the members are as agreed",
             Invariant::Users => "the workload's own invariant",
             Invariant::NoPanic => "no panic",
         }

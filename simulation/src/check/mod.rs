@@ -10,6 +10,7 @@ mod replicas;
 mod commands;
 mod reads;
 mod subscribers;
+mod members;
 mod rest;
 mod replay;
 #[cfg(test)]
@@ -52,6 +53,8 @@ pub struct Tally {
     pub violations: Vec<Violation>,
     /// How often which fault was inflicted.
     pub faults: BTreeMap<String, u64>,
+    /// What operators have asked for, and how often it came to what.
+    pub changes: BTreeMap<String, u64>,
     /// Commands that were acknowledged.
     pub acknowledged: u64,
     /// Commands that were acknowledged once more, to a caller who had asked again.
@@ -80,7 +83,7 @@ pub struct Tally {
     pub restores: u64,
     /// The highest log index applied anywhere.
     pub highest: u64,
-    /// How often a node stopped or refused to start, its disk having failed or its data been damaged.
+    /// How often a node stopped or refused to start, its disk having failed, its data been damaged, or itself removed.
     pub stops: u64,
 }
 
@@ -91,6 +94,9 @@ impl Tally {
         self.violations.extend(other.violations.iter().cloned());
         for (kind, count) in &other.faults {
             *self.faults.entry(kind.clone()).or_default() += count;
+        }
+        for (kind, count) in &other.changes {
+            *self.changes.entry(kind.clone()).or_default() += count;
         }
         for (kind, count) in &other.reads {
             *self.reads.entry(kind.clone()).or_default() += count;
@@ -143,6 +149,8 @@ struct Seen {
     /// The highest log index that anyone outside was told of.
     highest_told: u64,
     answers: Vec<reads::Answered>,
+    /// Changes of the members that were said to be done.
+    done: Vec<members::Done>,
     /// The log index of the last record that each subscriber has.
     subscribers: BTreeMap<u64, u64>,
 }
@@ -210,6 +218,7 @@ impl Checker {
             operations: 0,
             highest_told: 0,
             answers: Vec::new(),
+            done: Vec::new(),
             subscribers: BTreeMap::new(),
         })))
     }

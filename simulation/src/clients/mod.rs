@@ -62,15 +62,16 @@ struct Shared<S: Subject> {
 /// How a client makes handles.
 struct Handles {
     transport: MemoryTransport,
-    nodes: u64,
+    nodes: Vec<u64>,
     options: ClientOptions,
 }
 
 impl Handles {
     /// A new one, which tries the nodes in turn, this one first.
     fn handle<S: Service>(&self, first: u64) -> Client<S> {
-        let mut addresses: Vec<String> = (1..=self.nodes).map(address).collect();
-        addresses.rotate_left((first % self.nodes) as usize);
+        let mut addresses: Vec<String> = self.nodes.iter().copied().map(address).collect();
+        let first = first as usize % addresses.len();
+        addresses.rotate_left(first);
         Client::over_with(&self.transport, addresses, self.options)
     }
 }
@@ -86,7 +87,7 @@ struct Caller<S: Subject> {
 impl<S: Subject> Shared<S> {
     /// Both lines of a client. Must be called in a task of its own node.
     fn open(planned: &Planned, plan: &Plan, network: &MemoryNetwork, checker: Checker) -> Self {
-        let (id, nodes) = (planned.address, plan.nodes);
+        let (id, nodes) = (planned.address, plan.everyone().into_iter().collect());
         // Sessions expire by log time, which follows the leaders' clocks.
         let lapses = planned.lapses || plan.has_leap();
         let transport = network.transport(&address(id));

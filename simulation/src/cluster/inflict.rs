@@ -58,6 +58,9 @@ impl<S: Subject> Cluster<S> {
                 };
             }),
             Fault::Wipe { node } => self.damage(*node, MemoryDisk::wipe),
+            Fault::Join { node } => self.join(*node),
+            Fault::Renew { node } => self.renew(*node),
+            Fault::Ask { request, patience_ms } => self.ask(*request, *patience_ms),
         }
     }
 
@@ -194,10 +197,11 @@ impl<S: Subject> Cluster<S> {
         }
     }
 
-    /// All links carry, all clocks are right, all disks do what they say, all nodes run.
+    /// No operator asks for anything any more, all links carry, all clocks are right, all disks do what they say, all nodes run.
     pub(crate) fn heal(&self) {
         self.setting.checker.fault("heal everything", Vec::new(), String::new);
         self.links().heal_all();
+        self.dismiss_operators();
         for node in self.ids() {
             self.with_clock(node, |clocks, id| clocks.set_drift(id, 0));
             self.with_clock(node, |clocks, id| clocks.set_wall_error(id, 0));

@@ -1,13 +1,15 @@
 //! One life of a node.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use lovebird_core::error::StartError;
+use lovebird_core::error::{StartError, Stopped};
 use lovebird_core::formation::IfEmpty;
 use lovebird_core::node::{Node, Options, Parts};
+use lovebird_core::planted::{self, Bug};
 use lovebird_core::runtime;
 use lovebird_core::service::Service;
 use lovebird_storage::log::Prepare;
@@ -18,7 +20,7 @@ use lovebird_transport::Host;
 use madsim::runtime::Handle;
 use tokio::sync::Notify;
 
-use super::{Replica, Setting, Stand, address};
+use super::{Replica, Setting, Stand, address, lock};
 use crate::chance::Chance;
 use crate::check::Invariant;
 use crate::pace::take_turns;
@@ -57,22 +59,54 @@ pub(super) async fn live<S: Subject>(setting: Arc<Setting>, stand: Arc<Stand<S>>
             setting.checker.life(id, life, Turn::Serves, String::new);
             let reason = replica.node.stopped().await;
             setting.checker.life(id, life, Turn::Stopped, || reason.to_string());
-            if !stand.may_stop() {
+            let removed = matches!(reason, Stopped::Removed(_) | Stopped::Refused(_));
+            if !stand.is_removed(removed) && !stand.may_stop() {
                 let sentence = format!("node {id} stopped by itself in life {life}: {reason}");
                 setting.checker.violation(Invariant::Steadfast, sentence);
             }
         }
         Err(error) => {
             setting.checker.life(id, life, Turn::Refused, || error.to_string());
-            if !stand.may_stop() {
+            let removed = matches!(error, StartError::Removed { .. });
+            if !stand.is_removed(removed) && !stand.may_stop() {
                 let sentence = format!("node {id} did not start its life {life}: {error}");
                 setting.checker.violation(Invariant::Steadfast, sentence);
+            }
+            // What was refused is shut down again, as the facade does.
+            let refused = stand.running().take();
+            if let Some(refused) = refused {
+                setting.network.unregister(&address(id));
+                refused.node.abort().await;
             }
         }
     }
     stand.ended.store(true, Ordering::Relaxed);
     // The end of this task would be the end of the node, which is the plan's to decide.
     std::future::pending::<()>().await;
+}
+
+/// The life of a disk that is new.
+fn incarnation<S: Subject>(stand: &Stand<S>) -> u64 {
+    let (random, former) = (runtime::random_u64(), stand.former.load(Ordering::Relaxed));
+    if planted::is(Bug::ReuseLife) && former > 0 { former } else { random }
+}
+
+/// The members that a node is started with: those that the cluster began with, unless it is to be added.
+fn members<S: Subject>(setting: &Setting, stand: &Stand<S>) -> BTreeMap<u64, String> {
+    if setting.members.contains_key(&stand.id) && *lock(&stand.if_empty) != IfEmpty::Wait {
+        return setting.members.clone();
+    }
+    BTreeMap::from([(stand.id, address(stand.id))])
+}
+
+/// Whoever started a node on a new disk may say so at the next start, or not: by then the log tells.
+fn if_empty<S: Subject>(stand: &Stand<S>, seed: u64, life: u64, is_empty: bool) -> IfEmpty {
+    match *lock(&stand.if_empty) {
+        IfEmpty::Replace if !is_empty && Chance::new(seed, 2_000_000 * stand.id + life).half() => {
+            IfEmpty::Form
+        }
+        if_empty => if_empty,
+    }
 }
 
 /// A node goes on in no earlier term than it was seen to be in before.
@@ -96,7 +130,8 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
         origin: Origin::Initial(setting.members.keys().copied().collect()),
         model: model::<S>(),
     };
-    let mut directory = DataDirectory::open(disk.clone(), path, &expected, runtime::random_u64())?;
+    let mut directory = DataDirectory::open(disk.clone(), path, &expected, incarnation(stand))?;
+    stand.incarnation.store(directory.identity().id.incarnation, Ordering::Relaxed);
     let log_options = LogOptions {
         segment_bytes: 64 << 10,
         cache_bytes: 16 << 10,
@@ -117,9 +152,9 @@ async fn open<S: Subject>(setting: &Setting, stand: &Stand<S>, life: u64) -> Res
     let parts = Parts {
         identity: directory.identity().clone(),
         group: GROUP,
-        members: setting.members.clone(),
-        contacts: Vec::new(),
-        if_empty: IfEmpty::Form,
+        members: members(setting, stand),
+        contacts: setting.contacts.iter().filter(|id| **id != stand.id).map(|id| address(*id)).collect(),
+        if_empty: if_empty(stand, setting.seed, life, group.state().last.is_none()),
         log: group.clone(),
         snapshots,
         transport: Arc::new(setting.network.transport(&own)),

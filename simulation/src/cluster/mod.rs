@@ -3,12 +3,14 @@
 
 mod inflict;
 mod life;
+mod members;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use lovebird_core::client::Client;
+use lovebird_core::formation::IfEmpty;
 use lovebird_core::log_store::LogStore;
 use lovebird_core::node::Node;
 use lovebird_core::runtime;
@@ -35,6 +37,8 @@ pub(crate) struct Cluster<S: Subject> {
     /// Nodes whose machines have lost power in the middle of an operation of their disks.
     struck: mpsc::UnboundedSender<u64>,
     places: BTreeMap<u64, Place<S>>,
+    /// Where operators are, if the members change.
+    operator: Option<NodeHandle>,
 }
 
 /// What all nodes share.
@@ -43,7 +47,10 @@ struct Setting {
     seed: u64,
     links: Links,
     network: MemoryNetwork,
+    /// Those that the cluster begins with.
     members: BTreeMap<u64, String>,
+    /// All that are there at any time, if the members change: whom a node asks that knows nobody else.
+    contacts: Vec<u64>,
     checker: Checker,
 }
 
@@ -57,6 +64,16 @@ struct Stand<S: Subject> {
     id: u64,
     disk: MemoryDisk,
     lives: AtomicU64,
+    /// Whether its machine is there yet.
+    here: AtomicBool,
+    /// What it does when its log is empty.
+    if_empty: Mutex<IfEmpty>,
+    /// The life of the disk that it has, and of the one before; 0 before it was opened, or if there is none.
+    incarnation: AtomicU64,
+    former: AtomicU64,
+    /// Somebody has asked for its end as a member; and it has found out that it is none.
+    dismissed: AtomicBool,
+    removed: AtomicBool,
     /// The highest term in which it was seen to be, in any life: it is published once it is durable.
     term: AtomicU64,
     pace: Pace,
@@ -119,6 +136,29 @@ impl<S: Subject> Stand<S> {
         }
     }
 
+    fn new(id: u64, is_initial: bool) -> Stand<S> {
+        Stand {
+            id,
+            disk: MemoryDisk::new(),
+            lives: AtomicU64::new(0),
+            here: AtomicBool::new(is_initial),
+            if_empty: Mutex::new(if is_initial { IfEmpty::Form } else { IfEmpty::Wait }),
+            incarnation: AtomicU64::new(0),
+            former: AtomicU64::new(0),
+            dismissed: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            term: AtomicU64::new(0),
+            pace: Pace::default(),
+            excused: AtomicBool::new(false),
+            crash_at_start: Mutex::default(),
+            full: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            mount: Mutex::default(),
+            running: Mutex::default(),
+        }
+    }
+
     fn excuse(&self) {
         self.excused.store(true, Ordering::Relaxed);
     }
@@ -127,6 +167,13 @@ impl<S: Subject> Stand<S> {
     fn is_damaged_unseen(&self) -> bool {
         let opened = self.ended.load(Ordering::Relaxed) || self.running().is_some();
         self.lost.load(Ordering::Relaxed) && !opened
+    }
+
+    /// Takes down that it has found out that it is no member any more. Says whether that is so: somebody has asked for it.
+    fn is_removed(&self, found: bool) -> bool {
+        let removed = found && self.dismissed.load(Ordering::Relaxed);
+        self.removed.fetch_or(removed, Ordering::Relaxed);
+        removed
     }
 
     fn may_stop(&self) -> bool {
@@ -155,34 +202,33 @@ impl<S: Subject> Cluster<S> {
         let members = (1..=nodes).map(|id| (id, address(id))).collect();
         let links = Links::new();
         let network = MemoryNetwork::under(Arc::new(links.clone()));
-        let setting = Arc::new(Setting { seed, links, network, members, checker });
-        let places = (1..=nodes)
+        let changes = plan.has_changes();
+        let contacts = if changes { plan.everyone().into_iter().collect() } else { Vec::new() };
+        let setting = Arc::new(Setting { seed, links, network, members, contacts, checker });
+        let places = plan
+            .everyone()
+            .into_iter()
             .map(|id| {
-                let stand = Arc::new(Stand {
-                    id,
-                    disk: MemoryDisk::new(),
-                    lives: AtomicU64::new(0),
-                    term: AtomicU64::new(0),
-                    pace: Pace::default(),
-                    excused: AtomicBool::new(false),
-                    crash_at_start: Mutex::default(),
-                    full: AtomicBool::new(false),
-                    lost: AtomicBool::new(false),
-                    ended: AtomicBool::new(false),
-                    mount: Mutex::default(),
-                    running: Mutex::default(),
-                });
+                let stand = Arc::new(Stand::new(id, id <= nodes));
                 let (setting, of_node) = (setting.clone(), stand.clone());
                 let handle = Handle::current()
                     .create_node()
                     .name(address(id))
                     .init(move || life::live(setting.clone(), of_node.clone()))
                     .build();
+                if id > nodes {
+                    // Its time has not come.
+                    Handle::current().kill(handle.id());
+                }
                 (id, Place { handle, stand })
             })
             .collect();
         let (struck, striking) = mpsc::unbounded_channel();
-        let cluster = Arc::new(Cluster { setting, outsiders: plan.outsiders(), struck, places });
+        let operator =
+            changes.then(|| Handle::current().create_node().name(address(members::OPERATOR)).build());
+        let mut outsiders = plan.outsiders();
+        outsiders.extend(operator.iter().map(|_| members::OPERATOR));
+        let cluster = Arc::new(Cluster { setting, outsiders, struck, places, operator });
         runtime::spawn(reap(Arc::downgrade(&cluster), striking));
         cluster
     }
@@ -202,7 +248,7 @@ impl<S: Subject> Cluster<S> {
         &self.setting.links
     }
 
-    /// The nodes whose data is whole: those that must serve when everything has healed.
+    /// The nodes whose data is whole: those that must serve when everything has healed, if the members stay who they are.
     pub(crate) fn whole(&self) -> Vec<u64> {
         let whole = self.places.iter().filter(|(_, place)| !place.stand.lost.load(Ordering::Relaxed));
         whole.map(|(id, _)| *id).collect()
@@ -216,6 +262,10 @@ impl<S: Subject> Cluster<S> {
     /// The nodes that run, and have come so far as to be open.
     pub(crate) fn replicas(&self) -> Vec<(u64, Replica<S>)> {
         self.places.iter().filter_map(|(id, place)| Some((*id, place.stand.running().clone()?))).collect()
+    }
+
+    fn replica(&self, id: u64) -> Option<Replica<S>> {
+        self.places.get(&id)?.stand.running().clone()
     }
 
     /// A node was seen to be in a term.
@@ -248,6 +298,14 @@ impl<S: Subject> Cluster<S> {
                 let lasts_nanos = sync.took.as_nanos() as u64;
                 checker.happens(|| What::Sync { node, lasts_nanos });
             }));
+        }
+    }
+
+    /// Ends the nodes that are none of these, for good.
+    pub(crate) fn end_others(&self, members: &[u64]) {
+        for (id, place) in self.places.iter().filter(|(id, _)| !members.contains(id)) {
+            self.kill(*id, Ends::Process);
+            place.stand.here.store(false, Ordering::Relaxed);
         }
     }
 
@@ -285,7 +343,10 @@ impl<S: Subject> Cluster<S> {
 
     /// Starts a node, if it does not run, or has stopped by itself.
     fn restart(&self, id: u64) {
-        let Some(place) = self.places.get(&id) else { return };
+        let Some(place) = self.places.get(&id).filter(|place| place.stand.here.load(Ordering::Relaxed))
+        else {
+            return;
+        };
         if place.stand.ended.load(Ordering::Relaxed) {
             // What a sync had failed to make durable is gone with the process.
             self.kill(id, Ends::Machine(&mut || false));

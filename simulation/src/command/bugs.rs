@@ -24,7 +24,6 @@ const APART: u64 = 10_000;
 
 /// What cannot show yet, and what that would need.
 const NOT_YET: &[(Bug, &str)] = &[
-    (Bug::AdmitAnyLife, "nodes that have a second life, so changes of membership"),
     (
         Bug::KeepContradiction,
         "a crash between the naming of an installed snapshot and the cut of an end of the log that contradicts it",
@@ -41,6 +40,11 @@ const NOT_YET: &[(Bug, &str)] = &[
 
 /// What shows only where several rare things meet. `bugs.md` says in how many seeds each was found.
 const RARE: &[Bug] = &[
+    // How many seeds these take has not been measured yet.
+    Bug::AdmitAnyLife,
+    Bug::ReuseLife,
+    Bug::SimpleMajority,
+    Bug::ForgetHalfWay,
     Bug::CutDamagedMiddle,
     Bug::TakeTornFrame,
     Bug::KeepCutEntry,

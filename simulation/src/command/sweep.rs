@@ -139,7 +139,7 @@ fn bar(length: u64) -> ProgressBar {
 
 fn print(sum: &Sum, took: Duration) {
     let Tally { acknowledged, repeated, unknown, not_committed, expired, .. } = &sum.tally;
-    let Tally { reads, followed, followed_states, restores, terms, stops, faults, .. } = &sum.tally;
+    let Tally { reads, followed, followed_states, restores, terms, stops, faults, changes, .. } = &sum.tally;
     let (simulated, busy) = (sum.simulated.as_secs_f64(), sum.busy.as_secs_f64());
     println!(
         "{} runs in {:.1} s: {:.0} seeds an hour; {:.2} h simulated, {:.0} simulated seconds a second of one core",
@@ -152,11 +152,13 @@ fn print(sum: &Sum, took: Duration) {
     println!(
         "{acknowledged} commands acknowledged, {repeated} again, {unknown} unknown, {not_committed} not committed, {expired} expired; \
          {} reads; {followed} records and {followed_states} states followed; {restores} snapshots restored; {terms} leaders; \
-         {stops} stops of nodes whose disks failed",
+         {stops} stops of nodes whose disks failed, or that were removed",
         reads.values().sum::<u64>()
     );
     let faults: Vec<String> = faults.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
     println!("faults: {}", faults.join(", "));
+    let changes: Vec<String> = changes.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    println!("changes of the members: {}", changes.join(", "));
     match sum.broken.first() {
         None => println!("every promise was kept"),
         Some(first) => {

@@ -39,9 +39,10 @@ enum Class {
     Full,
     Damage,
     LongOutage,
+    Members,
 }
 
-const CLASSES: [Class; 18] = [
+const CLASSES: [Class; 19] = [
     Class::Kill,
     Class::PowerLossOfOne,
     Class::PowerLossOfAll,
@@ -60,6 +61,7 @@ const CLASSES: [Class; 18] = [
     Class::Full,
     Class::Damage,
     Class::LongOutage,
+    Class::Members,
 ];
 
 impl Class {
@@ -86,6 +88,10 @@ impl Plan {
         let pause_max = *chance.one_of(&[400, 1500, 4000]);
         for class in CLASSES.into_iter().filter(|_| chance.half()) {
             let mut chance = Chance::new(seed, 100 + class as u64);
+            if class == Class::Members {
+                plan.change_members(&mut chance);
+                continue;
+            }
             let mut at = chance.below(pause_max * class.rarity());
             while at < length_ms {
                 plan.inflict(class, at, &mut chance);
@@ -99,6 +105,7 @@ impl Plan {
     /// The same with damage to a majority of the disks.
     pub fn beyond(mut self) -> Plan {
         self.beyond = true;
+        self.steps.retain(|step| !step.fault.is_change());
         let mut chance = Chance::new(self.seed, 7);
         let first = chance.below(self.nodes);
         for place in 0..=self.nodes / 2 {
@@ -181,7 +188,7 @@ impl Plan {
         ]
     }
 
-    fn push(&mut self, at_ms: u64, fault: Fault) {
+    pub(super) fn push(&mut self, at_ms: u64, fault: Fault) {
         self.steps.push(Step { at_ms, fault });
     }
 
@@ -280,12 +287,12 @@ impl Plan {
         }
     }
 
-    fn down(&mut self, at: u64, fault: Fault, node: u64, for_ms: u64) {
+    pub(super) fn down(&mut self, at: u64, fault: Fault, node: u64, for_ms: u64) {
         self.push(at, fault);
         self.push(at + for_ms, Fault::Restart { node });
     }
 
-    fn cut(&mut self, from: u64, to: u64, at: u64, until: u64) {
+    pub(super) fn cut(&mut self, from: u64, to: u64, at: u64, until: u64) {
         self.push(at, Fault::Cut { from, to });
         self.push(until, Fault::Heal { from, to });
     }
@@ -298,7 +305,7 @@ impl Plan {
         }
     }
 
-    fn against_the_leader(&mut self, at: u64, chance: &mut Chance) {
+    pub(super) fn against_the_leader(&mut self, at: u64, chance: &mut Chance) {
         if chance.half() {
             self.push(at, Fault::Kill { who: Who::Leader });
             return self.push(at + pause(chance), Fault::Revive);
@@ -391,7 +398,7 @@ fn damaging(node: u64, chance: &mut Chance) -> Fault {
 }
 
 /// How long something lasts, in milliseconds: often shorter than an election, sometimes much longer.
-fn pause(chance: &mut Chance) -> u64 {
+pub(super) fn pause(chance: &mut Chance) -> u64 {
     match chance.below(3) {
         0 => chance.between(1, 50),
         1 => chance.between(50, 600),
@@ -399,6 +406,6 @@ fn pause(chance: &mut Chance) -> u64 {
     }
 }
 
-fn survives(chance: &mut Chance) -> Survives {
+pub(super) fn survives(chance: &mut Chance) -> Survives {
     if chance.half() { Survives::Nothing } else { Survives::Subset(chance.any()) }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Request;
+
 /// What a disk keeps, in a power loss, of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Survives {
@@ -153,6 +155,24 @@ pub enum Fault {
         /// Whose.
         node: u64,
     },
+    /// A node that is no member starts on an empty disk, and waits to be added.
+    Join {
+        /// Which.
+        node: u64,
+    },
+    /// A member's process ends, and its disk is replaced by an empty one, with which it takes its own place when it starts.
+    /// Spared is a node while another one has not got its place back.
+    Renew {
+        /// Whose.
+        node: u64,
+    },
+    /// An operator asks for something.
+    Ask {
+        /// What.
+        request: Request,
+        /// For how many milliseconds at most.
+        patience_ms: u64,
+    },
 }
 
 impl Fault {
@@ -180,7 +200,15 @@ impl Fault {
             Fault::Space { .. } => "space",
             Fault::FlipBit { .. } => "flipped bit",
             Fault::Wipe { .. } => "wiped disk",
+            Fault::Join { .. } => "newcomer",
+            Fault::Renew { .. } => "new disk",
+            Fault::Ask { request, .. } => request.kind(),
         }
+    }
+
+    /// Whether it is about who the members are.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Fault::Join { .. } | Fault::Renew { .. } | Fault::Ask { .. })
     }
 
     /// The node that it names, if it names one.
@@ -198,7 +226,9 @@ impl Fault {
             | Fault::Full { node }
             | Fault::Space { node }
             | Fault::FlipBit { node, .. }
-            | Fault::Wipe { node } => Some(*node),
+            | Fault::Wipe { node }
+            | Fault::Join { node }
+            | Fault::Renew { node } => Some(*node),
             _ => None,
         }
     }

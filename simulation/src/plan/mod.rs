@@ -5,11 +5,13 @@
 
 mod draw;
 mod faults;
+mod members;
 mod work;
 
 use serde::{Deserialize, Serialize};
 
 pub use faults::{Direction, Fault, Survives, Who};
+pub use members::Request;
 pub use work::{Act, Client, Op, Reading, Subscriber};
 
 /// All that happens to a cluster in one run, and all that it is asked.
@@ -19,7 +21,7 @@ pub struct Plan {
     pub seed: u64,
     /// The name of the scenario: what the nodes run.
     pub scenario: String,
-    /// How many nodes there are: 1, 2, ….
+    /// How many nodes the cluster begins with: 1, 2, ….
     pub nodes: u64,
     /// When the faults end and everything is healed, in milliseconds of simulated time.
     pub length_ms: u64,

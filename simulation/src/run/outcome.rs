@@ -38,14 +38,14 @@ impl fmt::Display for Outcome {
         let Outcome { scenario, seed, simulated, tally, .. } = self;
         let Tally { trace, acknowledged, repeated, unknown, not_committed, expired, .. } = tally;
         let Tally { reads, reads_failed, followed, followed_states, purged, .. } = tally;
-        let Tally { executed, terms, restores, stops, faults, violations, .. } = tally;
+        let Tally { executed, terms, restores, stops, faults, changes, violations, .. } = tally;
         let reads: u64 = reads.values().sum();
         write!(
             f,
             "seed {seed}: {scenario}, {:.1} s, trace {trace:016x}, {acknowledged} acknowledged, {repeated} again, {unknown} \
              unknown, {not_committed} not committed, {expired} expired, {reads} reads, {reads_failed} failed, {followed} \
              records and {followed_states} states followed, {purged} purged, {executed} executed, {terms} leaders, \
-             {restores} restores, {stops} stops, {faults:?}",
+             {restores} restores, {stops} stops, {faults:?}, {changes:?}",
             simulated.as_secs_f64()
         )?;
         for violation in violations.iter().take(TOLD_MAX) {

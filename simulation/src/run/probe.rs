@@ -23,6 +23,10 @@ const SERVE: Duration = Duration::from_secs(10);
 /// And all replicas must then have come to the same log index within this.
 const SETTLE: Duration = Duration::from_secs(20);
 
+/// Where the members change, all of them must be there within this, before anything else is asked of them: a node with a new
+/// disk is to have its place back.
+const GATHER: Duration = Duration::from_secs(20);
+
 /// How long one attempt of the probe may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -36,6 +40,9 @@ pub(super) struct Probe<S: Subject> {
     next: u64,
     /// Subscribers, and the only node that they know.
     bound: Vec<(u64, u64)>,
+    /// Whether the members change; and those that are there at the end.
+    changes: bool,
+    whole: Vec<u64>,
     /// More was damaged than the promises allow for: nothing need serve.
     beyond: bool,
 }
@@ -50,6 +57,8 @@ impl<S: Subject> Probe<S> {
             chance: Chance::new(plan.seed, 5),
             next: 0,
             bound: bound.collect(),
+            changes: plan.has_changes(),
+            whole: Vec::new(),
             beyond: plan.beyond,
         }
     }
@@ -60,8 +69,11 @@ impl<S: Subject> Probe<S> {
             // Long enough for whoever still can to come to the end of the log.
             return runtime::sleep(SERVE / 2).await;
         }
+        if !self.gather(since).await {
+            return;
+        }
         let deadline = Instant::now() + SERVE;
-        for id in self.cluster.whole() {
+        for id in self.whole.clone() {
             let client = self.cluster.client(ADDRESS, [id]).with_timeout(PATIENCE);
             let line = self.checker.line(false);
             while !self.is_served(&client, line).await {
@@ -71,6 +83,31 @@ impl<S: Subject> Probe<S> {
                         format!("{SERVE:?} after {since}, node {id} had not served a command; {statuses:#?}");
                     return self.checker.violation(Invariant::Liveness, sentence);
                 }
+            }
+        }
+    }
+
+    /// Waits until those that are members run and follow. `false` if they do not within the bound, which is then told.
+    async fn gather(&mut self, since: &str) -> bool {
+        if !self.changes {
+            self.whole = self.cluster.whole();
+            return true;
+        }
+        let deadline = Instant::now() + GATHER;
+        loop {
+            match self.cluster.members_at_rest() {
+                Ok(members) => {
+                    // Who waits to be added is not added any more.
+                    self.cluster.end_others(&members);
+                    self.whole = members;
+                    return true;
+                }
+                Err(missing) if Instant::now() >= deadline => {
+                    let sentence = format!("{GATHER:?} after {since}, {missing}; {:#?}", self.statuses());
+                    self.checker.violation(Invariant::Members, sentence);
+                    return false;
+                }
+                Err(_) => runtime::sleep(GLANCE).await,
             }
         }
     }
@@ -89,7 +126,7 @@ impl<S: Subject> Probe<S> {
 
     /// The replicas that must come to the end of the log.
     fn whole(&self) -> Vec<(u64, Replica<S>)> {
-        let whole = self.cluster.whole();
+        let whole = &self.whole;
         self.cluster.replicas().into_iter().filter(|(id, _)| whole.contains(id)).collect()
     }
 
@@ -99,7 +136,7 @@ impl<S: Subject> Probe<S> {
             return self.compare(&self.whole()).await;
         }
         let deadline = Instant::now() + SETTLE;
-        let whole = self.cluster.whole();
+        let whole = &self.whole;
         let excused = self.bound.iter().filter(|(_, node)| !whole.contains(node));
         let excused: Vec<u64> = excused.map(|(subscriber, _)| *subscriber).collect();
         let replicas = loop {
@@ -129,6 +166,9 @@ impl<S: Subject> Probe<S> {
             self.look_at(*id, replica).await;
         }
         self.checker.rests();
+        if let Some(status) = self.cluster.leader_status().filter(|_| self.changes) {
+            self.checker.members_at_rest(&status);
+        }
         replay::<S::Load>(&self.checker);
         if self.beyond {
             // Where nobody leads, logs may end in what was never committed.
