@@ -64,11 +64,7 @@ impl RaftPayload for Draft {
     }
 
     fn with_membership(self, membership: RaftMembership) -> Self {
-        let mut membership = from_raft_membership(&membership);
-        if planted::is(Bug::SimpleMajority) && membership.is_joint() {
-            membership.voters.remove(0);
-        }
-        let body = Bincode::encode(&membership).expect("a membership is plain data");
+        let body = Bincode::encode(&from_raft_membership(&membership)).expect("a membership is plain data");
         let mut entry = Entry::new(EntryKind::Membership, body.into());
         entry.header.codec = Bincode::ID;
         Draft(entry)
@@ -129,7 +125,11 @@ impl RaftEntry for LogEntry {
     }
 
     fn get_membership(&self) -> Option<RaftMembership> {
-        membership_of(&self.entry).map(|m| to_raft_membership(&m))
+        let mut membership = membership_of(&self.entry)?;
+        if planted::is(Bug::SimpleMajority) && membership.is_joint() {
+            membership.voters.remove(0);
+        }
+        Some(to_raft_membership(&membership))
     }
 }
 

@@ -301,11 +301,10 @@ impl<S: Subject> Cluster<S> {
         }
     }
 
-    /// Ends the nodes that are none of these, for good.
+    /// Ends the nodes that are none of these. They start again with all others: what a leader was asked for before may come about yet.
     pub(crate) fn end_others(&self, members: &[u64]) {
-        for (id, place) in self.places.iter().filter(|(id, _)| !members.contains(id)) {
+        for id in self.places.keys().filter(|id| !members.contains(id)) {
             self.kill(*id, Ends::Process);
-            place.stand.here.store(false, Ordering::Relaxed);
         }
     }
 

@@ -97,7 +97,7 @@ impl<S: Subject> Probe<S> {
         loop {
             match self.cluster.members_at_rest() {
                 Ok(members) => {
-                    // Who waits to be added is not added any more.
+                    // Who waits to be added would keep its subscribers waiting, too.
                     self.cluster.end_others(&members);
                     self.whole = members;
                     return true;
