@@ -36,7 +36,7 @@ use crate::planted::{self, Bug};
 use crate::raft::Consensus;
 use crate::runtime;
 use crate::stop::Stop;
-use crate::transport::{Hello, HelloReply, Route};
+use crate::transport::{Hello, HelloReply, MembershipVersion, Route};
 
 /// How long one node is waited for in a round.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -146,19 +146,31 @@ impl Formation {
     }
 
     /// Asks every other node that may know of the cluster once. Gives the answers, or why this node must not start.
+    ///
+    /// Whether it was removed is judged by what is committed: a membership that was only appended, and made it a member, may have been
+    /// dropped, and then it still waits to be one. `was_member` says that this node has known itself to be one before.
     pub(crate) async fn ask(
         &self,
         consensus: &Consensus,
         peers: &Peers,
+        was_member: bool,
     ) -> Result<Vec<HelloReply>, StartError> {
         let own = self.identity.id.node;
         let given: BTreeMap<&String, NodeId> =
             peers.given().iter().filter(|(id, _)| **id != own).map(|(id, address)| (address, *id)).collect();
         // Of a node that has just started, nothing else is up to date.
-        let now = consensus.membership_now().await;
-        let (version, membership) = now.map_err(StartError::Internal)?;
-        let is_member = membership.members.contains_key(&self.identity.id);
-        let members_at = version.map(|at| EntryId::new(at.term, at.number));
+        let (effective, membership) = consensus.membership_now().await.map_err(StartError::Internal)?;
+        let id = |version: MembershipVersion| EntryId::new(version.term, version.number);
+        // What the log knows to be committed, consensus finds out only when it has applied it. And who votes by what was only
+        // appended has been a learner by what was committed, so that it does not matter if that was dropped.
+        let is_certain =
+            self.log.state().committed >= effective.map(id) || membership.is_voter(self.identity.id);
+        let (version, committed) = match is_certain {
+            true => (effective, membership.clone()),
+            false => consensus.membership_committed().await.map_err(StartError::Internal)?,
+        };
+        let is_member = committed.members.contains_key(&self.identity.id);
+        let members_at = version.filter(|_| is_member || was_member).map(id);
         let others = peers.others(&membership);
         let calls = others.iter().map(|address| {
             let (endpoint, hello) = (peers.endpoint(address), peers.hello(members_at));
@@ -203,8 +215,7 @@ impl Formation {
             )));
         }
         let removed = StartError::Removed { node: id.node, peer, cluster: cluster_name.clone() };
-        // Who is catching up may be none of the members that it goes by as yet, and who answers may be behind: then only a leader
-        // can tell.
+        // Who goes by a membership of which it is no member any more cannot tell who is behind: then only a leader can.
         if answer.removed && (is_member || answer.leads) {
             return Err(removed);
         }
@@ -226,8 +237,13 @@ impl Formation {
     }
 
     /// Whether this node was removed from the cluster, as a sentence. Asks the members that it knows.
-    pub(crate) async fn removal(&self, consensus: &Consensus, peers: &Peers) -> Option<String> {
-        match self.ask(consensus, peers).await {
+    pub(crate) async fn removal(
+        &self,
+        consensus: &Consensus,
+        peers: &Peers,
+        was_member: bool,
+    ) -> Option<String> {
+        match self.ask(consensus, peers, was_member).await {
             Err(removed @ StartError::Removed { .. }) => Some(removed.to_string()),
             Ok(_) | Err(_) => None,
         }
@@ -236,7 +252,7 @@ impl Formation {
     /// Goes on asking until the cluster is formed; the founder forms it. Stops the node if it must not take part.
     pub(crate) async fn form(self: Arc<Self>, consensus: Consensus, peers: Arc<Peers>, stop: Arc<Stop>) {
         while !self.is_formed() {
-            let answers = match self.ask(&consensus, &peers).await {
+            let answers = match self.ask(&consensus, &peers, false).await {
                 Ok(answers) => answers,
                 Err(error) => return stop.set(Stopped::Refused(error.to_string())),
             };

@@ -211,7 +211,7 @@ impl<S: Service> Node<S> {
     /// [`StartError::ForeignPeer`]. What is learned only later stops the node instead, with [`Stopped::Refused`].
     pub async fn join(&self) -> Result<(), StartError> {
         let Inner { formation, peers, consensus, stop, .. } = &*self.inner;
-        formation.ask(consensus, peers).await?;
+        formation.ask(consensus, peers, false).await?;
         self.attach(runtime::spawn(formation.clone().form(consensus.clone(), peers.clone(), stop.clone())));
         if formation.replaces() {
             let group = self.inner.handler.group;

@@ -53,6 +53,7 @@ impl Steward {
     pub(crate) async fn run(self) {
         let mut watch = self.consensus.watch();
         let mut enlists = self.formation.replaces();
+        let mut was_member = false;
         loop {
             let membership = self.consensus.membership();
             self.peers.record(&membership);
@@ -61,11 +62,16 @@ impl Steward {
                 enlists = true;
                 runtime::spawn(enlist(self.consensus.clone(), self.peers.clone(), self.group));
             }
+            if !was_member && let Ok((_, committed)) = self.consensus.membership_committed().await {
+                was_member = committed.members.contains_key(&self.peers.local());
+            }
             match watch.now().role {
                 Role::Leader => self.changer.finish().await,
                 // Three election timeouts are enough to elect another leader, if this node is one of those who do.
                 _ if self.heard.silence() > self.election * 3 => {
-                    if let Some(removal) = self.formation.removal(&self.consensus, &self.peers).await {
+                    if let Some(removal) =
+                        self.formation.removal(&self.consensus, &self.peers, was_member).await
+                    {
                         crate::sometimes!("a node finds out that it was removed");
                         return self.stop.set(Stopped::Removed(removal));
                     }

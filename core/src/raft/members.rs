@@ -43,6 +43,16 @@ impl Consensus {
         Ok((version, from_raft_membership(effective.membership())))
     }
 
+    /// The last membership that this node knows to be committed, and which one that is. The log's last one may be dropped yet.
+    pub(crate) async fn membership_committed(
+        &self,
+    ) -> Result<(Option<MembershipVersion>, Membership), String> {
+        let committed = self.raft().with_raft_state(|state| state.membership_state.committed().clone());
+        let committed = committed.await.map_err(|e| e.to_string())?;
+        let version = committed.log_id().map(|id| version_of(from_log_id(id)));
+        Ok((version, from_raft_membership(committed.membership())))
+    }
+
     /// The members as the log says, and which membership that is.
     pub(crate) fn membership_and_version(&self) -> (Option<MembershipVersion>, Membership) {
         let metrics = self.raft().metrics();
