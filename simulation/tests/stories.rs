@@ -121,13 +121,18 @@ fn members_change() {
 }
 
 /// What whole seeds have found, which no smaller plan shows: a scenario, a seed, and what it was.
-const SEEDS: [(&str, u64, &str); 3] = [
+const SEEDS: [(&str, u64, &str); 4] = [
     ("arithmetic-primary", 106_523, "a follower was sent what follows behind entries that had been purged"),
     ("register", 35, "a leader that is no member as yet was asked to change the members, at no address"),
     (
         "arithmetic-primary",
         5156,
         "a node with a new disk waited for ever for the answer of one that had died",
+    ),
+    (
+        "register",
+        13_920_792,
+        "a node with a new disk took itself for removed, since the membership that had made it a learner was dropped",
     ),
 ];
 
