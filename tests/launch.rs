@@ -18,6 +18,7 @@ use tempfile::TempDir;
 struct Launched {
     launcher: Process,
     nodes: Vec<Http>,
+    raft_port: u16,
 }
 
 /// Where launchers run, one after the other.
@@ -62,7 +63,7 @@ impl Place {
             said[before..].contains("curl -d 'x+=5'").then_some(())
         });
         let nodes = (0..3).map(|at| Http::new(format!("127.0.0.1:{}", self.http_port + at))).collect();
-        Launched { launcher, nodes }
+        Launched { launcher, nodes, raft_port: self.raft_port }
     }
 }
 
@@ -75,6 +76,10 @@ impl Launched {
     fn gone(&self) {
         for node in &self.nodes {
             until("the nodes are gone", || (node.get("/status") == Err(NoReply::Refused)).then_some(()));
+        }
+        // They listen to their peers for a moment longer, so that a leader can hand over.
+        for port in self.raft_port..self.raft_port + 3 {
+            until("the nodes' ports are free", || TcpListener::bind(("127.0.0.1", port)).ok());
         }
     }
 }
