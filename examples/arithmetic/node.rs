@@ -20,6 +20,9 @@ use crate::service::Arithmetic;
 /// How long a clean end may take. A node may be killed at any moment, so nothing is lost when it takes longer.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// How long those who are answered already may take to go, before the node ends.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
 /// Which model the service runs in. This is the one place where it is chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -112,17 +115,21 @@ async fn run_service<S: Calculator>(service: S, options: Options) -> Result<(), 
         // An error means that the sender is gone, which is a reason to end as well.
         let _ = http_ends.await;
     });
-    let http = tokio::spawn(http.into_future());
+    let mut http = tokio::spawn(http.into_future());
     let stopped = tokio::select! {
         stopped = node.stopped() => stopped,
         () = &mut asked => Stopped::Shutdown,
     };
-    // No new connections; then the node, which hands over if it leads, and gives those who still wait their answer; then their
-    // connections.
+    // No new connections; then those who are there get their answers, except for those who follow the log, who would stay for ever;
+    // then the node, which hands over if it leads.
     drop(end_http);
     let ended = timeout(SHUTDOWN_MAX, async {
+        let early = timeout(LAST_REQUESTS, &mut http).await;
         node.shutdown().await;
-        http.await
+        match early {
+            Ok(ended) => ended,
+            Err(_) => http.await,
+        }
     });
     match (stopped, ended.await) {
         (Stopped::Shutdown, Ok(http)) => Ok(http??),
