@@ -24,6 +24,12 @@ impl Latencies {
         self.0.saturating_record(nanoseconds);
     }
 
+    /// Counts all of `others` as well.
+    pub fn add(&mut self, others: &Latencies) {
+        let added = self.0.add(&others.0);
+        added.expect("all latencies are counted within the same bounds");
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.0.len()
