@@ -68,7 +68,11 @@ impl<C: Client> Caller<C> {
 
     /// Reads or writes once. A read must see what was acknowledged.
     pub(super) async fn call(&mut self) -> Outcome<()> {
-        if self.chance.below(100) < self.mix.reads { self.read(self.mix.fresh).await } else { self.write().await }
+        if self.chance.below(100) < self.mix.reads {
+            self.read(self.mix.fresh).await
+        } else {
+            self.write().await
+        }
     }
 
     async fn write(&mut self) -> Outcome<()> {
@@ -83,7 +87,9 @@ impl<C: Client> Caller<C> {
         let found = found.map_or(Ok(Value(0)), |bytes| Value::read(self.key, &bytes))?;
         if found.0 < self.acknowledged.0 {
             let (key, expected) = (self.key, self.acknowledged.0);
-            return Err(format!("key {key} reads as of write {}, and {expected} was acknowledged", found.0).into());
+            return Err(
+                format!("key {key} reads as of write {}, and {expected} was acknowledged", found.0).into()
+            );
         }
         Ok(())
     }

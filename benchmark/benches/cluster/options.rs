@@ -1,0 +1,36 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+use crate::systems::NodeOptions;
+
+/// Measures a cluster of three nodes beside others, and prints Markdown.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cluster")]
+pub(crate) struct Options {
+    /// Tiny sizes: shows in seconds that everything runs and loses nothing.
+    #[arg(long)]
+    pub(crate) smoke: bool,
+
+    /// Cargo says this to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+
+    #[command(subcommand)]
+    pub(crate) child: Option<Child>,
+}
+
+/// What this program is when it is started by itself.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Child {
+    /// A node of ours.
+    #[command(hide = true)]
+    Node(NodeOptions),
+}
+
+impl Options {
+    /// Reads the command line, or ends the process with what is wrong with it.
+    pub(crate) fn read() -> Options {
+        Options::parse()
+    }
+}

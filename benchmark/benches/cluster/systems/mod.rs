@@ -1,0 +1,5 @@
+//! What is measured: ours, and what one would take in its place.
+
+mod lovebird;
+
+pub(crate) use lovebird::{Lovebird, NodeOptions, run as run_node, until_input_ends};
