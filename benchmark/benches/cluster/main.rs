@@ -1,23 +1,43 @@
 //! A whole cluster, measured beside others and beside what the machine allows.
+//!
+//! ```sh
+//! cargo bench -p lovebird-benchmark --bench cluster
+//! cargo bench -p lovebird-benchmark --bench cluster --features peers
+//! cargo bench -p lovebird-benchmark --bench cluster -- --smoke
+//! cargo bench -p lovebird-benchmark --bench cluster -- --only writes --callers 256 --seconds 10
+//! ```
 #![forbid(unsafe_code)]
 
 mod options;
+mod scale;
 
 // What is measured.
 mod process;
 mod service;
 mod system;
 mod systems;
+mod subject;
 
 // How.
 mod load;
+mod parts;
 
+// What comes out.
+mod part;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use load::{Closed, Mix, closed};
-use options::{Child, Options};
-use system::{Outcome, Place, System};
+use lovebird_benchmark::{cores, file_system, goals, load as machine_load};
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+use options::{Child, Options, PartName};
+use part::Part;
+use subject::{Running, Subject};
+use system::Outcome;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -35,29 +55,78 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(_: &Options) -> Outcome<()> {
-    let dir =
-        tempfile::Builder::new().prefix("cluster-benchmark-").tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let system = systems::Lovebird::start(dir.path(), 0).await?;
-    let clients = vec![system.connect(Place::Leader).await?];
-    let mut acknowledged = Vec::new();
-    for callers in [1, 16, 64, 256, 1024, 4096] {
-        let load = Closed {
-            callers,
-            mix: Mix::writes(100),
-            warm_up: Duration::from_millis(500),
-            time: Duration::from_secs(3),
-        };
-        let measured = closed(&clients, &system.processes(), load, &mut acknowledged).await?;
-        println!(
-            "{callers:5}  {:8.0}/s  p50 {:?} p99 {:?}  nodes {:.1} us  client {:.1} us  {:.0} bytes",
-            measured.rate,
-            measured.latencies.percentile(50.0),
-            measured.latencies.percentile(99.0),
-            measured.a_call(measured.nodes.cpu.as_secs_f64() * 1e6),
-            measured.a_call(measured.client.cpu.as_secs_f64() * 1e6),
-            measured.a_call(measured.nodes.written_bytes as f64),
-        );
+async fn run(options: &Options) -> Outcome<()> {
+    let dir = directory(options.dir.as_deref())?;
+    let scale = options.scale();
+    let mut told = Told::begin(dir.path(), options.smoke)?;
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    if options.wants_system("lovebird") {
+        subjects.push(Box::new(Running::new(systems::Lovebird::start(dir.path(), 0).await?)));
     }
+    if options.wants(PartName::Writes) {
+        told.tell(parts::writes::measure(&subjects, &scale).await?)?;
+    }
+    drop(subjects);
+    told.end(options)?;
+    // Closed here, so that a directory that cannot be removed is told of.
+    dir.close()?;
     Ok(())
+}
+
+/// What was told so far, and what is told in the end.
+struct Told {
+    met: Vec<lovebird_benchmark::Goal>,
+    figures: Map<String, Value>,
+}
+
+impl Told {
+    fn begin(dir: &Path, smoke: bool) -> Outcome<Told> {
+        let (cores, file_system, load) = (cores(), file_system(dir)?, machine_load());
+        print(&format!("## The cluster\n\nMeasured on {cores} cores, on {file_system}.\n"))?;
+        if smoke {
+            print("A smoke run: sizes are tiny, and the figures mean nothing.\n")?;
+        }
+        let mut figures = Map::new();
+        figures.insert("cores".to_owned(), json!(cores));
+        figures.insert("file_system".to_owned(), json!(file_system));
+        figures.insert("load".to_owned(), json!(load));
+        figures.insert("smoke".to_owned(), json!(smoke));
+        Ok(Told { met: Vec::new(), figures })
+    }
+
+    fn tell(&mut self, part: Part) -> Outcome<()> {
+        for table in &part.tables {
+            print(&table.to_string())?;
+        }
+        self.met.extend(part.goals);
+        self.figures.insert(part.name.to_owned(), part.figures);
+        Ok(())
+    }
+
+    fn end(self, options: &Options) -> Outcome<()> {
+        if !self.met.is_empty() {
+            print(&goals(&self.met).to_string())?;
+        }
+        if let Some(file) = &options.json {
+            fs::write(file, format!("{:#}\n", Value::Object(self.figures)))?;
+        }
+        Ok(())
+    }
+}
+
+/// A directory that vanishes with the run. By default where the build puts its own files: the system's directory for
+/// temporary ones may be in memory, where a sync costs nothing.
+fn directory(chosen: Option<&Path>) -> Outcome<TempDir> {
+    let parent = chosen.unwrap_or(Path::new(env!("CARGO_TARGET_TMPDIR")));
+    fs::create_dir_all(parent)?;
+    // In full, since the processes that are started may be elsewhere.
+    let parent = fs::canonicalize(parent)?;
+    Ok(tempfile::Builder::new().prefix("cluster-benchmark-").tempdir_in(parent)?)
+}
+
+/// Prints a piece of Markdown at once, so that a run that fails later has told what it knew.
+fn print(text: &str) -> Outcome<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    Ok(out.flush()?)
 }

@@ -1,16 +1,78 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
 
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::scale::Scale;
 use crate::systems::NodeOptions;
 
-/// Measures a cluster of three nodes beside others, and prints Markdown.
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PartName {
+    /// What the machine allows: disk, sockets, gRPC, consensus in memory.
+    Limits,
+    /// 100-byte writes by 1 to 4,096 callers who share one client.
+    Writes,
+    /// The same by clients with a connection each.
+    Connections,
+    /// Values of 16 and of 1,024 bytes.
+    Payloads,
+    /// Writes at a fixed pace, measured from when each should have begun.
+    Paced,
+    /// Reads of every freshness, at the leader and on all nodes, and mixed with writes.
+    Reads,
+    /// Batches of records to the log, and reading them back.
+    Log,
+    /// Writes while large snapshots are taken.
+    Snapshots,
+    /// The leader is killed under load.
+    Failover,
+    /// More than the cluster can take.
+    Overload,
+    /// Memory after many commands.
+    Memory,
+}
+
+/// Measures a cluster of three nodes beside others and beside what the machine allows, and prints Markdown.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cluster")]
 pub(crate) struct Options {
     /// Tiny sizes: shows in seconds that everything runs and loses nothing.
     #[arg(long)]
     pub(crate) smoke: bool,
+
+    /// Measures only these, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<PartName>,
+
+    /// Measures only these systems, separated by commas, by the first word of their names.
+    #[arg(long, value_delimiter = ',')]
+    systems: Vec<String>,
+
+    /// How many callers are there at once, separated by commas [default: 1,16,64,256,1024,4096].
+    #[arg(long, value_delimiter = ',')]
+    callers: Vec<usize>,
+
+    /// In how many rounds everything is measured [default: 3, or 1 with --smoke].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+
+    /// For how many seconds each is measured in a round [default: 2].
+    #[arg(long)]
+    seconds: Option<f64>,
+
+    /// Writes all figures to this file, as JSON.
+    #[arg(long)]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Draws the rates and latencies of writes into this file, as SVG.
+    #[arg(long)]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Where the nodes keep their data, in a directory of its own [default: below the build's target directory].
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
 
     /// Cargo says this to every benchmark.
     #[arg(long, hide = true)]
@@ -32,5 +94,28 @@ impl Options {
     /// Reads the command line, or ends the process with what is wrong with it.
     pub(crate) fn read() -> Options {
         Options::parse()
+    }
+
+    pub(crate) fn wants(&self, part: PartName) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    pub(crate) fn wants_system(&self, name: &str) -> bool {
+        let first = name.split(' ').next().unwrap_or(name);
+        self.systems.is_empty() || self.systems.iter().any(|wanted| wanted.eq_ignore_ascii_case(first))
+    }
+
+    pub(crate) fn scale(&self) -> Scale {
+        let mut scale = if self.smoke { Scale::smoke() } else { Scale::full() };
+        if let Some(rounds) = self.rounds {
+            scale.rounds = rounds as usize;
+        }
+        if let Some(seconds) = self.seconds {
+            scale.slice = std::time::Duration::from_secs_f64(seconds);
+        }
+        if !self.callers.is_empty() {
+            scale.callers.clone_from(&self.callers);
+        }
+        scale
     }
 }

@@ -1,6 +1,8 @@
 //! What one caller writes and reads. Each has a key of its own, so that what it was told can be compared with what there is.
 
-use bytes::{Bytes, BytesMut};
+use std::sync::OnceLock;
+
+use bytes::{BufMut, Bytes, BytesMut};
 use lovebird_benchmark::Chance;
 
 use crate::system::{Client, Fresh, Outcome};
@@ -28,16 +30,29 @@ impl Mix {
     }
 }
 
+/// The longest value.
+const VALUE_BYTES_MAX: usize = 64 << 10;
+
+/// What the values are pieces of.
+const NOISE_BYTES: usize = 1 << 20;
+static NOISE: OnceLock<Vec<u8>> = OnceLock::new();
+
 /// A value: which write of its caller it is, and bytes that do not compress, which the number decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Value(pub(crate) u64);
 
 impl Value {
     pub(crate) fn bytes(self, key: u32, length: usize) -> Bytes {
-        let mut bytes = BytesMut::zeroed(length);
-        let (number, rest) = bytes.split_at_mut(8);
-        number.copy_from_slice(&self.0.to_le_bytes());
-        Chance::new(u64::from(key) << 32 ^ self.0).fill(rest);
+        let mut bytes = BytesMut::with_capacity(length);
+        bytes.put_u64_le(self.0);
+        // Cheaper than new bytes for each write, which the load would pay for.
+        let start = (u64::from(key) * 131 + self.0 * 31) as usize % NOISE_BYTES;
+        let noise = NOISE.get_or_init(|| {
+            let mut noise = vec![0; NOISE_BYTES + VALUE_BYTES_MAX];
+            Chance::new(1).fill(&mut noise);
+            noise
+        });
+        bytes.put_slice(&noise[start..start + length - 8]);
         bytes.freeze()
     }
 

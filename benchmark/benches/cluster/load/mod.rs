@@ -4,4 +4,4 @@ mod caller;
 mod closed;
 
 pub(crate) use caller::{Mix, Value};
-pub(crate) use closed::{Closed, closed};
+pub(crate) use closed::{Closed, Measured, closed};

@@ -1,0 +1,3 @@
+//! What is measured, part by part.
+
+pub(crate) mod writes;

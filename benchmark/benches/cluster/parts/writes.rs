@@ -1,0 +1,144 @@
+//! Writes in a closed loop: how many a second, how long each takes, and what it costs.
+
+use lovebird_benchmark::{Latencies, Spread, Table, duration, grouped};
+use serde_json::{Value, json};
+
+use crate::load::{Closed, Mix};
+use crate::part::Part;
+use crate::scale::Scale;
+use crate::subject::{Clients, Subject};
+use crate::system::Outcome;
+
+/// What came of one system at one number of callers, over all rounds.
+pub(crate) struct Row {
+    pub(crate) system: String,
+    pub(crate) callers: usize,
+    pub(crate) rates: Vec<f64>,
+    pub(crate) latencies: Latencies,
+    /// µs of CPU a call: of the nodes, of the client.
+    cpu: Vec<[f64; 2]>,
+    written_bytes: Vec<f64>,
+}
+
+impl Row {
+    pub(crate) fn rate(&self) -> Spread {
+        Spread::of(&self.rates)
+    }
+
+    fn figures(&self) -> Value {
+        let Spread { median, min, max } = self.rate();
+        let [nodes, client] = self.cpu();
+        let latency = |percent| self.latencies.percentile(percent).as_secs_f64();
+        json!({
+            "system": self.system,
+            "callers": self.callers,
+            "rate": median,
+            "rate_min": min,
+            "rate_max": max,
+            "p50_s": latency(50.0),
+            "p99_s": latency(99.0),
+            "p99_9_s": latency(99.9),
+            "max_s": self.latencies.max().as_secs_f64(),
+            "nodes_cpu_us": nodes,
+            "client_cpu_us": client,
+            "written_bytes": self.written(),
+        })
+    }
+
+    fn cpu(&self) -> [f64; 2] {
+        [0, 1].map(|of| Spread::of(&self.cpu.iter().map(|cpu| cpu[of]).collect::<Vec<_>>()).median)
+    }
+
+    fn written(&self) -> f64 {
+        Spread::of(&self.written_bytes).median
+    }
+}
+
+/// Measures all systems with all numbers of callers, round by round.
+pub(crate) async fn rows(
+    subjects: &[Box<dyn Subject>],
+    clients: Clients,
+    mix: Mix,
+    callers: &[usize],
+    scale: &Scale,
+) -> Outcome<Vec<Row>> {
+    let mut rows = Vec::new();
+    for &callers in callers {
+        let mut of_these: Vec<Row> = subjects
+            .iter()
+            .map(|subject| Row {
+                system: subject.facts().name,
+                callers,
+                rates: Vec::new(),
+                latencies: Latencies::new(),
+                cpu: Vec::new(),
+                written_bytes: Vec::new(),
+            })
+            .collect();
+        for round in 0..scale.rounds {
+            for turn in 0..subjects.len() {
+                let at = (round + turn) % subjects.len();
+                eprintln!("{callers} callers, round {}: {}", round + 1, of_these[at].system);
+                let load = Closed { callers, mix, warm_up: scale.warm_up, time: scale.slice };
+                let measured = subjects[at].closed(clients, load).await?;
+                let row = &mut of_these[at];
+                row.rates.push(measured.rate);
+                row.latencies.add(&measured.latencies);
+                let cpu = [measured.nodes, measured.client].map(|usage| usage.cpu.as_secs_f64() * 1e6);
+                row.cpu.push(cpu.map(|used| measured.a_call(used)));
+                row.written_bytes.push(measured.a_call(measured.nodes.written_bytes as f64));
+            }
+        }
+        rows.append(&mut of_these);
+    }
+    Ok(rows)
+}
+
+/// The rows as a table.
+pub(crate) fn table(title: String, rows: &[Row]) -> Table {
+    let columns = [
+        "callers",
+        "system",
+        "calls/s",
+        "min to max",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "CPU: nodes, µs",
+        "client, µs",
+        "bytes to disk",
+    ];
+    let mut table = Table::new(title, &columns);
+    for row in rows {
+        let Spread { median, min, max } = row.rate();
+        let [nodes, client] = row.cpu();
+        let latency = |percent| duration(row.latencies.percentile(percent));
+        table.row([
+            grouped(row.callers as f64),
+            row.system.clone(),
+            grouped(median),
+            format!("{} to {}", grouped(min), grouped(max)),
+            latency(50.0),
+            latency(99.0),
+            latency(99.9),
+            duration(row.latencies.max()),
+            format!("{nodes:.1}"),
+            format!("{client:.1}"),
+            grouped(row.written()),
+        ]);
+    }
+    table
+}
+
+/// The rows for programs.
+pub(crate) fn figures(rows: &[Row]) -> Value {
+    Value::Array(rows.iter().map(Row::figures).collect())
+}
+
+/// Writes of 100 bytes by callers who share a client.
+pub(crate) async fn measure(subjects: &[Box<dyn Subject>], scale: &Scale) -> Outcome<Part> {
+    let rows = rows(subjects, Clients::Shared, Mix::writes(100), &scale.callers, scale).await?;
+    let title = format!("writes: 100 bytes, callers share one client, {} rounds", scale.rounds);
+    Ok(Part { name: "writes", tables: vec![table(title, &rows)], goals: Vec::new(), figures: figures(&rows) })
+}
