@@ -28,7 +28,7 @@ use crate::identity::{ClusterId, GroupId, Identity, Membership};
 use crate::machine::{Capture, Machine, WorkingCopy};
 use crate::progress::Progress;
 use crate::raft::{Applied, membership_of};
-use crate::record::{Number, records};
+use crate::record::{Number, records_in};
 use crate::reply::push_reply;
 use crate::runtime::Worker;
 use crate::service::Model;
@@ -422,9 +422,9 @@ fn begin(applying: &Applying, machine: &dyn Machine, numbering: Numbering) {
 
 fn open_sessions(table: &mut SessionTable, entry: &Entry, time: u64, replies: &mut BytesMut) {
     table.advance(time);
-    for record in records(entry.body.clone()) {
+    for record in records_in(&entry.body) {
         let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of openings: {e}", entry.id()));
-        let opening = Bincode::decode::<Opening>(&record.payload)
+        let opening = Bincode::decode::<Opening>(record.payload)
             .unwrap_or_else(|e| panic!("entry {} holds no opening of a session: {e}", entry.id()));
         let opened = table.open(&opening, time);
         push_reply(replies, Ok(&Bincode::encode(&opened).expect("what opening came to is plain data")));
@@ -453,28 +453,17 @@ fn apply_records(
         header.kind,
         machine.model()
     );
-    // Locked step by step, never while the user's code runs: whoever answers a duplicate must not wait for that.
-    lock(&applying.sessions).advance(time);
+    // Which command each is, and where its reply ends.
+    let mut applied = Vec::with_capacity(header.record_count as usize);
     let mut next = first_index;
-    for record in records(entry.body.clone()) {
+    for record in records_in(&entry.body) {
         let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of records: {e}", entry.id()));
-        let number = record.number;
-        let admission =
-            if number.session == 0 { Admission::New } else { lock(&applying.sessions).admit(number) };
-        assert!(
-            admission == Admission::New,
-            "command {} of session {} stands at log index {next}, and is {admission:?}: a leader let in what it must not",
-            number.sequence,
-            number.session
-        );
         let context = Context::new(applying.origin, next, header.term, Duration::from_nanos(time));
-        let start = replies.len();
-        machine.apply(&context, &record.payload, replies);
-        if number.session != 0 {
-            lock(&applying.sessions).keep(number, time, next, &replies[start..]);
-        }
+        machine.apply(&context, record.payload, replies);
+        applied.push((record.number, replies.len()));
         next += 1;
     }
+    enter(applying, &applied, first_index, time, replies);
     assert!(
         next - first_index == u64::from(header.record_count),
         "entry {} holds {} records, its header says {}",
@@ -482,6 +471,31 @@ fn apply_records(
         next - first_index,
         header.record_count
     );
+}
+
+/// Enters the applied commands of one entry, the first of which stands at log index `next`, into their sessions. Locked once an entry
+/// and never while the user's code runs: whoever answers a duplicate must not wait for that.
+///
+/// # Panics
+/// If one must not have been let in. What was applied is then never seen: the panic ends the replica.
+fn enter(applying: &Applying, applied: &[(Number, usize)], mut next: u64, time: u64, replies: &[u8]) {
+    let mut sessions = lock(&applying.sessions);
+    sessions.advance(time);
+    let mut start = 0;
+    for &(number, end) in applied {
+        if number.session != 0 {
+            let admission = sessions.admit(number);
+            assert!(
+                admission == Admission::New,
+                "command {} of session {} stands at log index {next}, and is {admission:?}: a leader let in what it must not",
+                number.sequence,
+                number.session
+            );
+            sessions.keep(number, time, next, &replies[start..end]);
+        }
+        start = end;
+        next += 1;
+    }
 }
 
 /// What a panic said.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -13,7 +12,7 @@ use crate::entry::BODY_BYTES_MAX;
 use crate::proposal::{Proposal, Sender};
 use crate::queue::Queue;
 use crate::raft::Consensus;
-use crate::record::{Number, check_run, records};
+use crate::record::{Number, check_run, records_in};
 use crate::runtime::{self, Instant};
 use crate::session::Opening;
 use crate::transport::{Outcome, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, Replies, Role};
@@ -117,13 +116,13 @@ impl Intake {
 }
 
 /// What does not open a session must not enter a log, where every replica has to make sense of it.
-fn check_openings(run: &Bytes) -> Result<(), String> {
-    for record in records(run.clone()) {
+fn check_openings(run: &[u8]) -> Result<(), String> {
+    for record in records_in(run) {
         let record = record.map_err(|e| e.to_string())?;
         if record.number != Number::NONE {
             return Err("an opening of a session is in no session".to_owned());
         }
-        let opening = Bincode::decode::<Opening>(&record.payload);
+        let opening = Bincode::decode::<Opening>(record.payload);
         opening.map_err(|e| format!("this opens no session: {e}"))?.check()?;
     }
     Ok(())

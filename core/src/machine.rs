@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::planted::{self, Bug};
 use crate::primary_backup::PrimaryBackup;
 use crate::record::PAYLOAD_BYTES_MAX;
-use crate::reply::push_reply;
+use crate::reply::{push_reply, push_reply_with};
 use crate::service::Model;
 use crate::state_machine::{Snapshot, StateMachine};
 
@@ -80,10 +80,9 @@ impl<S: StateMachine> Machine for Typed<S> {
         match Bincode::decode::<S::Command>(payload) {
             Ok(command) => {
                 let reply = self.machine.apply(context, command);
-                let reply = Bincode::encode(&reply).unwrap_or_else(|e| {
+                push_reply_with(replies, |out| Bincode::encode_into(&reply, out)).unwrap_or_else(|e| {
                     panic!("the reply to command {} cannot be encoded: {e}", context.index())
                 });
-                push_reply(replies, Ok(&reply));
             }
             // The same bytes fail alike on every replica that runs the same types, so this is an outcome like any other.
             Err(error) => push_reply(replies, Err(&error.to_string())),

@@ -125,9 +125,67 @@ pub fn push_record(run: &mut BytesMut, number: Number, payload: &[u8]) {
     run.put_slice(payload);
 }
 
-/// The records of a run, one by one, without copying. Ends after the first error.
+/// The records of a run, one by one, without copying; each holds on to the run. Ends after the first error.
 pub fn records(run: Bytes) -> Records {
     Records { rest: run, next: 0 }
+}
+
+/// The records of a run, one by one, for whoever is done with each before the next. Ends after the first error.
+pub fn records_in(run: &[u8]) -> RecordsIn<'_> {
+    RecordsIn { rest: run, next: 0 }
+}
+
+/// One command where it stands in its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordIn<'a> {
+    /// Which command of which session it is.
+    pub number: Number,
+    /// The encoded command.
+    pub payload: &'a [u8],
+}
+
+/// Iterates over a run; see [`records_in`].
+#[derive(Clone, Debug)]
+pub struct RecordsIn<'a> {
+    rest: &'a [u8],
+    next: u32,
+}
+
+impl<'a> RecordsIn<'a> {
+    /// Takes the next record off a rest that is not empty.
+    fn take(&mut self) -> Result<RecordIn<'a>, RecordError> {
+        let record = self.next;
+        let Some((mut header, payload)) = self.rest.split_at_checked(RECORD_HEADER_BYTES) else {
+            return Err(RecordError::Short { record, missing: RECORD_HEADER_BYTES - self.rest.len() });
+        };
+        let session = header.get_u64_le();
+        let sequence = header.get_u64_le();
+        let number = Number { session, sequence: sequence & SEQUENCE_MAX, window: (sequence >> 48) as u16 };
+        let bytes = header.get_u32_le() as usize;
+        if bytes > PAYLOAD_BYTES_MAX {
+            return Err(RecordError::Large { record, bytes });
+        }
+        let Some((payload, rest)) = payload.split_at_checked(bytes) else {
+            return Err(RecordError::Short { record, missing: bytes - payload.len() });
+        };
+        (self.rest, self.next) = (rest, record + 1);
+        Ok(RecordIn { number, payload })
+    }
+}
+
+impl<'a> Iterator for RecordsIn<'a> {
+    type Item = Result<RecordIn<'a>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let taken = self.take();
+        if taken.is_err() {
+            self.rest = &[];
+        }
+        Some(taken)
+    }
 }
 
 /// Iterates over a run; see [`records`].
@@ -141,37 +199,28 @@ impl Iterator for Records {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let record = self.next;
-        self.next += 1;
-        if self.rest.len() < RECORD_HEADER_BYTES {
-            let missing = RECORD_HEADER_BYTES - self.rest.len();
-            self.rest.clear();
-            return Some(Err(RecordError::Short { record, missing }));
-        }
-        let session = self.rest.get_u64_le();
-        let sequence = self.rest.get_u64_le();
-        let number = Number { session, sequence: sequence & SEQUENCE_MAX, window: (sequence >> 48) as u16 };
-        let bytes = self.rest.get_u32_le() as usize;
-        if bytes > PAYLOAD_BYTES_MAX {
-            self.rest.clear();
-            return Some(Err(RecordError::Large { record, bytes }));
-        }
-        if self.rest.len() < bytes {
-            let missing = bytes - self.rest.len();
-            self.rest.clear();
-            return Some(Err(RecordError::Short { record, missing }));
-        }
-        Some(Ok(Record { number, payload: self.rest.split_to(bytes) }))
+        let mut within = RecordsIn { rest: &self.rest, next: self.next };
+        let taken = within.next()?;
+        let (left, next) = (within.rest.len(), within.next);
+        let taken = taken.map(|record| (record.number, record.payload.len()));
+        self.next = next;
+        Some(match taken {
+            Ok((number, bytes)) => {
+                self.rest.advance(self.rest.len() - left - bytes);
+                Ok(Record { number, payload: self.rest.split_to(bytes) })
+            }
+            Err(error) => {
+                self.rest.clear();
+                Err(error)
+            }
+        })
     }
 }
 
 /// Checks a run that came from outside: well formed, exactly `expected` records, each with a number that can be.
-pub fn check_run(run: &Bytes, expected: u32) -> Result<(), RecordError> {
+pub fn check_run(run: &[u8], expected: u32) -> Result<(), RecordError> {
     let mut found = 0;
-    for record in records(run.clone()) {
+    for record in records_in(run) {
         let record = record?;
         let Number { session, sequence, window } = record.number;
         if !record.number.is_sound() {

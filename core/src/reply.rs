@@ -29,6 +29,24 @@ pub fn push_reply(out: &mut BytesMut, reply: Result<&[u8], &str>) {
     out.put_slice(bytes);
 }
 
+/// Appends one reply that `encode` writes in place. What it leaves after an error is taken back.
+pub(crate) fn push_reply_with<E>(
+    out: &mut BytesMut,
+    encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    out.put_u8(REPLY);
+    out.put_u32_le(0);
+    let encoded = encode(out);
+    if encoded.is_err() {
+        out.truncate(start);
+    } else {
+        let length = (out.len() - start - 5) as u32;
+        out[start + 1..start + 5].copy_from_slice(&length.to_le_bytes());
+    }
+    encoded
+}
+
 /// The replies of a run, in order. Ends early if the bytes are damaged: callers count.
 pub fn replies(mut run: Bytes) -> impl Iterator<Item = Reply> {
     std::iter::from_fn(move || {

@@ -24,7 +24,7 @@ use crate::machine::WorkingCopy;
 use crate::outcome::not_committed;
 use crate::planted::{self, Bug};
 use crate::proposal::Batch;
-use crate::record::{Number, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, Record, push_record, records};
+use crate::record::{Number, PAYLOAD_BYTES_MAX, RECORD_HEADER_BYTES, RecordIn, push_record, records_in};
 use crate::runtime::Worker;
 use crate::service::Model;
 use crate::session::{Admission, Opening, Sessions};
@@ -119,9 +119,9 @@ impl Working {
     }
 
     fn openings(&mut self, batch: Batch) -> Plan {
-        for record in records(batch.run.clone()) {
+        for record in records_in(&batch.run) {
             let payload = record.expect("the intake has checked the run").payload;
-            let opening = Bincode::decode::<Opening>(&payload).expect("the intake has checked the opening");
+            let opening = Bincode::decode::<Opening>(payload).expect("the intake has checked the opening");
             self.sessions.open(&opening, self.time);
         }
         let decisions = vec![Decision::Enter(batch.count)];
@@ -134,11 +134,11 @@ impl Working {
         let mut outcomes = BytesMut::new();
         let mut entering = 0;
         let mut confirmed = false;
-        for record in records(batch.run.clone()) {
+        for record in records_in(&batch.run) {
             let record = record.expect("the intake has checked the run");
             let number = record.number;
             let index = self.last_index + 1 + u64::from(entering);
-            let decision = match self.decide(&record, index, &mut outcomes) {
+            let decision = match self.decide(record, index, &mut outcomes) {
                 Ok(()) => {
                     if number.session != 0 {
                         self.sessions.enter(number, self.time);
@@ -175,7 +175,7 @@ impl Working {
     }
 
     /// Whether a record enters with this log index. What a primary makes of it is appended to `outcomes`.
-    fn decide(&mut self, record: &Record, index: u64, outcomes: &mut BytesMut) -> Result<(), Decision> {
+    fn decide(&mut self, record: RecordIn<'_>, index: u64, outcomes: &mut BytesMut) -> Result<(), Decision> {
         let number = record.number;
         if number.session != 0 {
             match self.sessions.admit(number) {
@@ -203,7 +203,7 @@ impl Working {
             )));
         }
         let context = Context::new(self.origin, index, self.term, Duration::from_nanos(self.time));
-        match copy.execute(&context, &record.payload) {
+        match copy.execute(&context, record.payload) {
             Ok(payload) => {
                 push_record(outcomes, number, &payload);
                 Ok(())
@@ -227,14 +227,14 @@ impl Working {
 }
 
 /// The records of a run that enter, where not all of them do.
-fn entering_records(run: &Bytes, decisions: &[Decision]) -> Bytes {
+fn entering_records(run: &[u8], decisions: &[Decision]) -> Bytes {
     let mut entering = BytesMut::with_capacity(run.len());
-    let mut all = records(run.clone()).map(|record| record.expect("the intake has checked the run"));
+    let mut all = records_in(run).map(|record| record.expect("the intake has checked the run"));
     for decision in decisions {
         match decision {
             Decision::Enter(count) => {
                 for record in all.by_ref().take(*count as usize) {
-                    push_record(&mut entering, record.number, &record.payload);
+                    push_record(&mut entering, record.number, record.payload);
                 }
             }
             Decision::Known(_) | Decision::Told(_) => {
@@ -295,6 +295,7 @@ mod tests {
     use crate::fence::Numbering;
     use crate::proposal::{Proposal, Sender};
     use crate::queue::Queue;
+    use crate::record::records;
     use crate::runtime::Instant;
 
     fn batch(numbers: &[Number]) -> Batch {

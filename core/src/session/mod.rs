@@ -33,6 +33,7 @@
 //! the layout of an entry: a version that changes one needs a way to say from which entry on.
 
 mod rules;
+mod replies;
 mod table;
 #[cfg(all(test, not(madsim)))]
 mod tests;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::planted::{self, Bug};
 use crate::runtime;
 
+use super::replies::{KeptReply, Replies, ReplyBytes};
 use super::rules::Entered;
 use super::{Admission, Number, Opened, Opening, REPLY_BYTES_MAX, Sessions};
 
@@ -22,19 +23,12 @@ pub(crate) enum Kept {
     Nothing,
 }
 
-/// One reply. `None` once it had to make room.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptReply {
-    index: u64,
-    bytes: Option<Bytes>,
-}
-
 /// The applied copy; see the module above. It is part of every snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SessionTable {
     sessions: Sessions,
     /// By session and sequence.
-    replies: BTreeMap<u64, BTreeMap<u64, KeptReply>>,
+    replies: BTreeMap<u64, Replies>,
     bytes: usize,
 }
 
@@ -79,9 +73,9 @@ impl SessionTable {
         }
         let replies = self.replies.entry(number.session).or_default();
         self.bytes += reply.len();
-        replies.insert(number.sequence, KeptReply { index, bytes: Some(Bytes::copy_from_slice(reply)) });
-        while let Some(first) = replies.first_entry().filter(|first| *first.key() < lowest) {
-            self.bytes -= first.remove().bytes.map_or(0, |bytes| bytes.len());
+        replies.insert(number.sequence, KeptReply { index, bytes: Some(ReplyBytes::of(reply)) });
+        while let Some(settled) = replies.pop_below(lowest) {
+            self.bytes -= settled.bytes.map_or(0, |bytes| bytes.len());
         }
         if self.bytes > REPLY_BYTES_MAX {
             crate::sometimes!("the room for replies is used up, and the oldest go");
@@ -91,9 +85,9 @@ impl SessionTable {
 
     /// What a duplicate is told.
     pub(crate) fn kept(&self, number: Number) -> Kept {
-        let reply = self.replies.get(&number.session).and_then(|replies| replies.get(&number.sequence));
+        let reply = self.replies.get(&number.session).and_then(|replies| replies.get(number.sequence));
         match reply {
-            Some(KeptReply { index, bytes: Some(bytes) }) => Kept::Reply(*index, bytes.clone()),
+            Some(KeptReply { index, bytes: Some(bytes) }) => Kept::Reply(*index, bytes.to_bytes()),
             Some(KeptReply { index, bytes: None }) => Kept::Index(*index),
             None => Kept::Nothing,
         }
@@ -102,13 +96,13 @@ impl SessionTable {
     fn forget(&mut self, session: u64) {
         let replies = self.replies.remove(&session).unwrap_or_default();
         self.bytes -=
-            replies.values().filter_map(|reply| reply.bytes.as_ref()).map(Bytes::len).sum::<usize>();
+            replies.iter().filter_map(|reply| reply.bytes.as_ref()).map(ReplyBytes::len).sum::<usize>();
     }
 
     /// Drops replies until half of what is allowed is left, so that it is not done again at once.
     fn make_room(&mut self) {
         for session in self.sessions.by_rest() {
-            for reply in self.replies.get_mut(&session).into_iter().flat_map(BTreeMap::values_mut) {
+            for reply in self.replies.get_mut(&session).into_iter().flat_map(Replies::iter_mut) {
                 if self.bytes <= REPLY_BYTES_MAX / 2 {
                     return;
                 }
