@@ -38,6 +38,7 @@ use options::{Child, Options, PartName};
 use part::Part;
 use subject::{Running, Subject};
 use system::Outcome;
+use systems::Settings;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -61,12 +62,32 @@ async fn run(options: &Options) -> Outcome<()> {
     let mut told = Told::begin(dir.path(), options.smoke)?;
     let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
     if options.wants_system("lovebird") {
-        subjects.push(Box::new(Running::new(systems::Lovebird::start(dir.path(), 0).await?)));
+        let system = systems::Lovebird::start(&dir.path().join("beside"), Settings::default()).await?;
+        subjects.push(Box::new(Running::new(system)));
     }
     if options.wants(PartName::Writes) {
-        told.tell(parts::writes::measure(&subjects, &scale).await?)?;
+        told.tell(parts::writes::measure(&subjects, &scale).await?.0)?;
     }
+    if options.wants(PartName::Connections) {
+        told.tell(parts::connections::measure(&subjects, &scale).await?)?;
+    }
+    if options.wants(PartName::Payloads) {
+        told.tell(parts::payloads::measure(&subjects, &scale).await?)?;
+    }
+    if options.wants(PartName::Paced) {
+        told.tell(parts::paced::measure(&subjects, &scale).await?)?;
+    }
+    if options.wants(PartName::Reads) {
+        told.tell(parts::reads::measure(&subjects, &scale).await?)?;
+    }
+    // What follows is about ours alone, and the others' heartbeats would be in its way.
     drop(subjects);
+    if options.wants(PartName::Snapshots) {
+        told.tell(parts::snapshots::measure(&dir.path().join("snapshots"), &scale).await?)?;
+    }
+    if options.wants(PartName::Failover) {
+        told.tell(parts::failover::measure(&dir.path().join("failover"), &scale).await?)?;
+    }
     told.end(options)?;
     // Closed here, so that a directory that cannot be removed is told of.
     dir.close()?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::scale::Scale;
+use crate::system::is_named;
 use crate::systems::NodeOptions;
 
 /// What can be measured by itself.
@@ -101,8 +102,7 @@ impl Options {
     }
 
     pub(crate) fn wants_system(&self, name: &str) -> bool {
-        let first = name.split(' ').next().unwrap_or(name);
-        self.systems.is_empty() || self.systems.iter().any(|wanted| wanted.eq_ignore_ascii_case(first))
+        self.systems.is_empty() || self.systems.iter().any(|wanted| is_named(name, wanted))
     }
 
     pub(crate) fn scale(&self) -> Scale {
@@ -114,7 +114,15 @@ impl Options {
             scale.slice = std::time::Duration::from_secs_f64(seconds);
         }
         if !self.callers.is_empty() {
-            scale.callers.clone_from(&self.callers);
+            let all = [
+                &mut scale.callers,
+                &mut scale.connections,
+                &mut scale.payload_callers,
+                &mut scale.read_callers,
+            ];
+            for callers in all {
+                callers.clone_from(&self.callers);
+            }
         }
         scale
     }

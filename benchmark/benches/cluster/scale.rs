@@ -8,6 +8,20 @@ pub(crate) struct Scale {
     pub(crate) rounds: usize,
     /// Callers at once.
     pub(crate) callers: Vec<usize>,
+    /// … where each has a connection.
+    pub(crate) connections: Vec<usize>,
+    /// … who write values of other sizes.
+    pub(crate) payload_callers: Vec<usize>,
+    /// … with whom a system is at its peak: more add latency, and little else.
+    pub(crate) peak_callers: usize,
+    /// … who read.
+    pub(crate) read_callers: Vec<usize>,
+    /// … who write while snapshots are taken.
+    pub(crate) snapshot_callers: usize,
+    /// How large those snapshots are, in MiB.
+    pub(crate) ballast_mib: usize,
+    /// How often a leader is killed.
+    pub(crate) kills: usize,
     /// Before each slice, uncounted.
     pub(crate) warm_up: Duration,
     /// How long each is measured in a round.
@@ -20,6 +34,13 @@ impl Scale {
         Scale {
             rounds: 3,
             callers: vec![1, 16, 64, 256, 1_024, 4_096],
+            connections: vec![64, 256],
+            payload_callers: vec![1, 64, 256, 1_024],
+            peak_callers: 1_024,
+            read_callers: vec![64, 256, 1_024],
+            snapshot_callers: 64,
+            ballast_mib: 256,
+            kills: 7,
             warm_up: Duration::from_millis(500),
             slice: Duration::from_secs(2),
         }
@@ -30,6 +51,13 @@ impl Scale {
         Scale {
             rounds: 1,
             callers: vec![1, 64],
+            connections: vec![8],
+            payload_callers: vec![8],
+            peak_callers: 8,
+            read_callers: vec![8],
+            snapshot_callers: 8,
+            ballast_mib: 4,
+            kills: 1,
             warm_up: Duration::from_millis(20),
             slice: Duration::from_millis(100),
         }

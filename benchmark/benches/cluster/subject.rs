@@ -1,11 +1,13 @@
 //! A system that is measured, whatever it is: one object for each, so that a round can go through all of them.
 
+use std::future::Future;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use lovebird_benchmark::Latencies;
 use tokio::sync::Mutex;
 
-use crate::load::{Closed, Measured, Value, closed};
+use crate::load::{Closed, Measured, Paced, Value, closed, paced};
 use crate::system::{Facts, Outcome, Place, System};
 
 /// Who calls.
@@ -27,6 +29,9 @@ pub(crate) trait Subject: Send + Sync {
 
     /// Runs a closed loop, and checks that nothing is lost.
     async fn closed(&self, clients: Clients, load: Closed) -> Outcome<Measured>;
+
+    /// Runs an open loop over one client that talks to the leader, and checks that nothing is lost.
+    async fn paced(&self, load: Paced) -> Outcome<Latencies>;
 }
 
 /// A running system, and what it has acknowledged.
@@ -38,6 +43,17 @@ pub(crate) struct Running<S> {
 impl<S> Running<S> {
     pub(crate) fn new(system: S) -> Self {
         Running { system, acknowledged: Mutex::default() }
+    }
+}
+
+impl<S: System> Running<S> {
+    /// What a load comes to; an error that names the system if that is one, or does not come.
+    async fn within<T>(&self, longest: Duration, load: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let result = match tokio::time::timeout(longest, load).await {
+            Ok(result) => result,
+            Err(_) => Err("calls were not answered within a minute".into()),
+        };
+        result.map_err(|error| format!("{}: {error}", self.system.facts().name).into())
     }
 }
 
@@ -62,10 +78,13 @@ impl<S: System> Subject for Running<S> {
         // Whoever does not answer for so long has failed.
         let longest = load.warm_up + load.time + Duration::from_secs(60);
         let running = closed(&connected, &processes, load, &mut acknowledged);
-        match tokio::time::timeout(longest, running).await {
-            Ok(measured) => measured,
-            Err(_) => Err("calls were not answered within a minute".into()),
-        }
-        .map_err(|error| format!("{}: {error}", self.facts().name).into())
+        self.within(longest, running).await
+    }
+
+    async fn paced(&self, load: Paced) -> Outcome<Latencies> {
+        let client = self.system.connect(Place::Leader).await?;
+        let mut acknowledged = self.acknowledged.lock().await;
+        let longest = load.warm_up + load.time + Duration::from_secs(60);
+        self.within(longest, paced(&client, load, &mut acknowledged)).await
     }
 }

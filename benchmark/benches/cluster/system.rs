@@ -17,6 +17,18 @@ pub(crate) struct Facts {
     pub(crate) acknowledges: &'static str,
 }
 
+impl Facts {
+    /// Whether it is the system with this name, whatever its version.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        is_named(&self.name, name)
+    }
+}
+
+/// Whether a full name, such as "etcd 3.4.23", is of the system with this short one.
+pub(crate) fn is_named(full: &str, name: &str) -> bool {
+    full.split(' ').next().is_some_and(|first| first.eq_ignore_ascii_case(name))
+}
+
 /// Whom a client talks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use bytes::Bytes;
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
 use crate::outcome::unknown;
@@ -20,17 +22,28 @@ const ABANDONED: u8 = 2;
 /// Shared by a command and its caller. Each change is one atomic step: *waiting*, *sent* (it may enter the log), *abandoned* (its
 /// caller gave up while it waited, so it is certainly not committed and is never sent).
 #[derive(Debug, Default)]
-pub(crate) struct Ticket(AtomicU8);
+pub(crate) struct Ticket {
+    state: AtomicU8,
+    /// The caller, who is woken when the command's time is over. The line looks for such commands now and then, which costs less than
+    /// a timer for each.
+    late: AtomicWaker,
+}
 
 impl Ticket {
+    /// Ready when `deadline` has passed, which the caller learns a little later than then.
+    pub(crate) fn poll_late(&self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        self.late.register(context.waker());
+        if deadline <= Instant::now() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// The caller gives up. `true` if the command was still waiting: it is then certainly not committed.
     pub(crate) fn abandon(&self) -> bool {
-        self.step(WAITING, ABANDONED) || self.0.load(Ordering::SeqCst) == ABANDONED
+        self.step(WAITING, ABANDONED) || self.state.load(Ordering::SeqCst) == ABANDONED
     }
 
     /// It is about to be sent. `false` if it must not be.
     fn send(&self) -> bool {
-        self.step(WAITING, SENT) || self.0.load(Ordering::SeqCst) == SENT
+        self.step(WAITING, SENT) || self.state.load(Ordering::SeqCst) == SENT
     }
 
     /// It was refused for certain, and waits again.
@@ -39,7 +52,7 @@ impl Ticket {
     }
 
     fn step(&self, from: u8, to: u8) -> bool {
-        self.0.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 
@@ -59,7 +72,7 @@ pub(crate) enum Numbered {
 pub(crate) struct Command {
     pub(crate) kind: ProposalKind,
     pub(crate) numbered: Numbered,
-    pub(crate) payload: Bytes,
+    pub(crate) payload: Vec<u8>,
     pub(crate) deadline: Instant,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) done: oneshot::Sender<Outcome>,
@@ -68,6 +81,12 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    /// Wakes its caller if the time of the command is over, so that the caller sees that it is.
+    pub(crate) fn remind(&self, now: Instant) {
+        if self.deadline <= now {
+            self.ticket.late.wake();
+        }
+    }
     /// Whether it may be sent again though it may have entered the log.
     pub(crate) fn is_repeatable(&self) -> bool {
         self.kind == ProposalKind::Openings
@@ -113,7 +132,7 @@ impl Queued for Command {
 }
 
 #[cfg(all(test, not(madsim)))]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use super::*;
@@ -128,13 +147,20 @@ mod tests {
         let command = Command {
             kind,
             numbered,
-            payload: Bytes::from_static(b"payload"),
+            payload: b"payload".to_vec(),
             deadline: Instant::now() + patience,
             ticket: Arc::default(),
             done,
             in_doubt: false,
         };
         (command, outcome)
+    }
+
+    /// A command of its client's session for whose outcome nobody waits.
+    pub(in crate::client) fn own(byte: u8) -> Command {
+        let (mut command, _) = command(ProposalKind::Commands, Numbered::Own, MINUTE);
+        command.payload = vec![byte];
+        command
     }
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -15,7 +15,6 @@
 //! what may have entered under the old one is told to be expired, since it can no longer be found out.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::OccupiedEntry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::command::{Command, Numbered};
+use super::unsettled::Unsettled;
 use super::{Nodes, millis, read_opened};
 use crate::codec::{Bincode, Codec};
 use crate::courier::open_stream;
@@ -62,15 +62,15 @@ pub(super) struct Line {
     nodes: Arc<Nodes>,
     expiry: Duration,
     session: Option<u64>,
-    /// The sequence of the next command of the session.
-    next: u64,
-    /// Commands of the session that were sent and are not settled, by sequence.
-    unsettled: BTreeMap<u64, Command>,
+    /// Commands of the session that were sent and are not settled.
+    unsettled: Unsettled,
     /// The highest sequence that was settled while it was in doubt. A late copy of it may still be on its way, so no number up to
     /// here is ever given back, to be used for another command.
     used_up: u64,
     /// The session is known to be no more.
     lost_session: bool,
+    /// When to look next for callers whose time has passed.
+    tick: Instant,
 }
 
 /// What a message on its way holds, record by record.
@@ -78,7 +78,7 @@ enum Slot {
     /// The command of the client's own session with this sequence.
     Own(u64),
     /// Any other.
-    Other(Command),
+    Other(Box<Command>),
 }
 
 /// A message on its way.
@@ -108,10 +108,10 @@ impl Line {
             nodes,
             expiry,
             session: None,
-            next: 1,
-            unsettled: BTreeMap::new(),
+            unsettled: Unsettled::before(1),
             used_up: 0,
             lost_session: false,
+            tick: Instant::now(),
         }
     }
 
@@ -130,16 +130,16 @@ impl Line {
                 self.nodes.leave(turn);
                 runtime::sleep(PAUSE).await;
             }
-            self.waiting.expire();
+            self.look_for_late(None);
         }
-        for command in std::mem::take(&mut self.unsettled).into_values() {
+        for command in self.take_unsettled() {
             command.finish(unknown("the node stopped while the command was under way"));
         }
     }
 
     /// Sends to one node until something fails.
     async fn serve(&mut self, endpoint: &Arc<dyn Endpoint>) -> Result<(), ()> {
-        let mut stream = Stream::open(endpoint).await?;
+        let mut stream = self.open(endpoint).await?;
         if let (Some(session), false) = (self.session, self.unsettled.is_empty()) {
             crate::sometimes!("a client sends again what was not answered");
             self.send_again(&mut stream, session);
@@ -149,9 +149,39 @@ impl Line {
         result
     }
 
+    /// Opens a stream, and sees to the callers meanwhile.
+    async fn open(&mut self, endpoint: &Arc<dyn Endpoint>) -> Result<Stream, ()> {
+        let mut stream = std::pin::pin!(Stream::open(endpoint));
+        loop {
+            match runtime::timeout(TICK, &mut stream).await {
+                Ok(opened) => return opened,
+                Err(_) => self.look_for_late(None),
+            }
+        }
+    }
+
+    /// Tells those whose time has passed. Whoever is told that the outcome is unknown may go on waiting.
+    fn look_for_late(&mut self, stream: Option<&Stream>) {
+        let now = Instant::now();
+        self.tick = now + TICK;
+        self.waiting.expire();
+        self.unsettled.iter().for_each(|(_, command)| command.remind(now));
+        for slot in
+            stream.into_iter().flat_map(|stream| stream.under_way.values()).flat_map(|sent| &sent.slots)
+        {
+            if let Slot::Other(command) = slot {
+                command.remind(now);
+            }
+        }
+    }
+
     async fn exchange(&mut self, stream: &mut Stream) -> Result<(), ()> {
         let waiting = self.waiting.clone();
         loop {
+            let now = Instant::now();
+            if self.tick <= now {
+                self.look_for_late(Some(stream));
+            }
             if stream.under_way.is_empty() && (stream.failed || waiting.is_closed()) {
                 return if stream.failed { Err(()) } else { Ok(()) };
             }
@@ -174,8 +204,8 @@ impl Line {
                     runtime::yield_now().await;
                     self.send(stream);
                 }
-                () = runtime::sleep(TICK), if !stream.under_way.is_empty() => {
-                    waiting.expire();
+                () = runtime::sleep(now.until(self.tick)), if !stream.under_way.is_empty() => {
+                    self.look_for_late(Some(stream));
                     if stream.under_way.values().any(UnderWay::is_overdue) {
                         crate::sometimes!("a node does not answer a client in time");
                         return Err(());
@@ -187,8 +217,7 @@ impl Line {
 
     /// Whether one more message fits into the session's window.
     fn window_has_room(&self) -> bool {
-        let lowest = self.unsettled.first_key_value().map_or(self.next, |(first, _)| *first);
-        self.next - lowest + MESSAGE_COMMANDS_MAX as u64 <= u64::from(u16::MAX)
+        self.unsettled.next() - self.unsettled.lowest() + MESSAGE_COMMANDS_MAX as u64 <= u64::from(u16::MAX)
     }
 
     /// Sends what waits, or opens the session that it needs.
@@ -208,7 +237,7 @@ impl Line {
         let Some(kind) = commands.first().map(|command| command.kind) else { return };
         let patience = patience_of(&commands);
         let mut run = BytesMut::with_capacity(commands.iter().map(Command::bytes).sum());
-        let lowest = self.unsettled.first_key_value().map_or(self.next, |(first, _)| *first);
+        let lowest = self.unsettled.lowest();
         let mut slots = Vec::with_capacity(commands.len());
         for command in commands {
             let number = match command.numbered {
@@ -216,16 +245,14 @@ impl Line {
                 Numbered::Given(number) => number,
                 Numbered::Own => {
                     let session = self.session.expect("what needs a session waits until there is one");
-                    number(session, self.next, lowest)
+                    number(session, self.unsettled.next(), lowest)
                 }
             };
             push_record(&mut run, number, &command.payload);
             if command.numbered == Numbered::Own {
-                self.unsettled.insert(self.next, command);
-                slots.push(Slot::Own(self.next));
-                self.next += 1;
+                slots.push(Slot::Own(self.unsettled.push(command)));
             } else {
-                slots.push(Slot::Other(command));
+                slots.push(Slot::Other(Box::new(command)));
             }
         }
         stream.send(kind, run, slots, patience, false);
@@ -233,15 +260,15 @@ impl Line {
 
     /// Sends again, in order and before anything else, what may have entered and what stands between.
     fn send_again(&mut self, stream: &mut Stream, session: u64) {
-        let lowest = self.unsettled.first_key_value().map_or(self.next, |(first, _)| *first);
+        let lowest = self.unsettled.lowest();
         let (mut run, mut slots) = (BytesMut::new(), Vec::new());
-        for (sequence, command) in &self.unsettled {
+        for (sequence, command) in self.unsettled.iter() {
             if !slots.is_empty() && run.len() + command.bytes() > MESSAGE_BYTES_MAX {
                 let (run, slots) = (std::mem::take(&mut run), std::mem::take(&mut slots));
                 stream.send(ProposalKind::Commands, run, slots, PATIENCE, false);
             }
-            push_record(&mut run, number(session, *sequence, lowest), &command.payload);
-            slots.push(Slot::Own(*sequence));
+            push_record(&mut run, number(session, sequence, lowest), &command.payload);
+            slots.push(Slot::Own(sequence));
         }
         stream.send(ProposalKind::Commands, run, slots, PATIENCE, false);
     }
@@ -259,7 +286,10 @@ impl Line {
         let Some(message) = stream.under_way.remove(&reply.id) else { return };
         if message.opens {
             match opened(reply.outcome) {
-                Some(session) => (self.session, self.next, self.used_up) = (Some(session), 1, 0),
+                Some(session) => {
+                    // Nothing is sent in a session before it is open, and what was in the last one is settled.
+                    (self.session, self.unsettled, self.used_up) = (Some(session), Unsettled::before(1), 0);
+                }
                 None => stream.failed = true,
             }
             return;
@@ -269,7 +299,7 @@ impl Line {
             let outcome = pieces.take(1);
             match slot {
                 Slot::Own(sequence) => self.settle_own(stream, sequence, outcome),
-                Slot::Other(command) => stream.settle_other(command, outcome),
+                Slot::Other(command) => stream.settle_other(*command, outcome),
             }
         }
     }
@@ -279,7 +309,7 @@ impl Line {
             Outcome::NotCommitted { retry: true, .. } => stream.failed = true,
             Outcome::Unknown { .. } => {
                 stream.failed = true;
-                if let Some(command) = self.unsettled.get_mut(&sequence) {
+                if let Some(command) = self.unsettled.get_mut(sequence) {
                     command.in_doubt = true;
                 }
             }
@@ -288,7 +318,7 @@ impl Line {
                 self.lost_session = true;
             }
             outcome => {
-                if let Some(command) = self.unsettled.remove(&sequence) {
+                if let Some(command) = self.unsettled.remove(sequence) {
                     if command.in_doubt {
                         self.used_up = self.used_up.max(sequence);
                     }
@@ -298,20 +328,26 @@ impl Line {
         }
     }
 
+    /// Takes out what is not settled, in order.
+    fn take_unsettled(&mut self) -> impl Iterator<Item = Command> + use<> {
+        let none = Unsettled::before(self.unsettled.next());
+        std::mem::replace(&mut self.unsettled, none).into_commands()
+    }
+
     /// Sorts out what a stream leaves behind.
     fn recover(&mut self, stream: Stream) {
         let Stream { under_way, mut again, .. } = stream;
         for slot in under_way.into_values().flat_map(|message| message.slots) {
             match slot {
                 Slot::Own(sequence) => {
-                    if let Some(command) = self.unsettled.get_mut(&sequence) {
+                    if let Some(command) = self.unsettled.get_mut(sequence) {
                         command.in_doubt = !planted::is(Bug::ReuseNumbers);
                     }
                 }
                 Slot::Other(mut command) => {
                     command.in_doubt = true;
                     if command.is_repeatable() && !command.done.is_closed() {
-                        again.push(command);
+                        again.push(*command);
                     } else {
                         crate::sometimes!(
                             "the way breaks under a plain command, whose outcome stays unknown"
@@ -324,7 +360,7 @@ impl Line {
         }
         if std::mem::take(&mut self.lost_session) {
             self.session = None;
-            for command in std::mem::take(&mut self.unsettled).into_values() {
+            for command in self.take_unsettled() {
                 if command.in_doubt {
                     crate::sometimes!("a session is lost, and a command in doubt with it");
                     command.finish(Outcome::Expired);
@@ -336,12 +372,10 @@ impl Line {
         } else {
             let mut certain = Vec::new();
             let used_up = self.used_up;
-            let is_certain =
-                |last: &OccupiedEntry<'_, u64, Command>| !last.get().in_doubt && *last.key() > used_up;
-            while let Some(last) = self.unsettled.last_entry().filter(is_certain) {
+            let is_certain = |sequence: u64, last: &Command| !last.in_doubt && sequence > used_up;
+            while let Some(last) = self.unsettled.pop_last_if(is_certain) {
                 crate::sometimes!("a sequence that was certainly not used is given anew");
-                self.next = *last.key();
-                certain.push(last.remove());
+                certain.push(last);
             }
             again.extend(certain.into_iter().rev());
         }

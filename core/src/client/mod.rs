@@ -19,11 +19,15 @@ mod command;
 mod key;
 mod line;
 mod query;
+mod unsettled;
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -292,7 +296,11 @@ impl<S: Service> Client<S> {
     /// # Errors
     /// [`ProposeError::NotCommitted`] only where that is certain; after the timeout usually [`ProposeError::Unknown`].
     pub async fn propose(&self, proposal: S::Proposal) -> Result<Committed<S::Reply>, ProposeError> {
-        self.attempt(proposal)?.outcome().await
+        let _calling = self.core.calling();
+        let deadline = Instant::now() + self.timeout;
+        let payload = encode(&proposal)?;
+        let mut under_way = self.send(ProposalKind::Commands, self.numbered, payload, deadline);
+        self.read_outcome(under_way.outcome(deadline).await)
     }
 
     /// Prepares a command to be proposed. It is sent when [`Attempt::outcome`] is first asked for.
@@ -308,7 +316,7 @@ impl<S: Service> Client<S> {
         })
     }
 
-    fn send(&self, kind: ProposalKind, numbered: Numbered, payload: Bytes, deadline: Instant) -> Pending {
+    fn send(&self, kind: ProposalKind, numbered: Numbered, payload: Vec<u8>, deadline: Instant) -> Pending {
         let (done, outcome) = oneshot::channel();
         let ticket = Arc::new(Ticket::default());
         let command =
@@ -356,7 +364,7 @@ impl<S: Service> Client<S> {
 /// One command, proposed once however often its outcome is asked for.
 pub struct Attempt<S> {
     client: Client<S>,
-    payload: Bytes,
+    payload: Vec<u8>,
     numbered: Numbered,
     under_way: Option<Pending>,
 }
@@ -404,15 +412,19 @@ impl Pending {
                 reason: "what became of the command is no longer to be found out".to_owned(),
             };
         }
-        let left = Instant::now().until(deadline);
-        match runtime::timeout(left + GRACE, &mut self.outcome).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Outcome::Unknown { reason: stopped.to_owned() },
-            Err(_) if self.ticket.abandon() => {
+        let late = deadline + GRACE;
+        let outcome = std::future::poll_fn(|context| match Pin::new(&mut self.outcome).poll(context) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending => self.ticket.poll_late(late, context).map(|()| None),
+        });
+        match outcome.await {
+            Some(Ok(outcome)) => outcome,
+            Some(Err(_)) => Outcome::Unknown { reason: stopped.to_owned() },
+            None if self.ticket.abandon() => {
                 crate::sometimes!("a caller gives up a command that was never sent");
                 not_committed("no leader took the command before its deadline")
             }
-            Err(_) => Outcome::Unknown {
+            None => Outcome::Unknown {
                 reason: "the command was proposed, but no majority confirmed it before its deadline"
                     .to_owned(),
             },
@@ -424,7 +436,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, ProposeError> {
+fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, ProposeError> {
     let refused = |reason| ProposeError::NotCommitted { reason };
     let payload =
         Bincode::encode(value).map_err(|e| refused(format!("the command cannot be encoded: {e}")))?;
@@ -434,7 +446,7 @@ fn encode<T: serde::Serialize>(value: &T) -> Result<Bytes, ProposeError> {
             "the command has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are allowed"
         )));
     }
-    Ok(payload.into())
+    Ok(payload)
 }
 
 fn read_opened(run: Bytes) -> Option<Opened> {

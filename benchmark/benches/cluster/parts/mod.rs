@@ -1,3 +1,11 @@
 //! What is measured, part by part.
 
+mod goals;
+
+pub(crate) mod connections;
+pub(crate) mod failover;
+pub(crate) mod paced;
+pub(crate) mod payloads;
+pub(crate) mod reads;
+pub(crate) mod snapshots;
 pub(crate) mod writes;

@@ -3,11 +3,16 @@
 use lovebird_benchmark::{Latencies, Spread, Table, duration, grouped};
 use serde_json::{Value, json};
 
+use super::goals::at_least;
 use crate::load::{Closed, Mix};
 use crate::part::Part;
 use crate::scale::Scale;
 use crate::subject::{Clients, Subject};
-use crate::system::Outcome;
+use crate::system::{Outcome, is_named};
+
+/// At how many callers others are compared, and how many times their rate ours should be.
+const GOALS: [(usize, &str, f64); 4] =
+    [(64, "redis", 1.0), (256, "probe", 0.6), (1_024, "probe", 0.6), (4_096, "probe", 0.6)];
 
 /// What came of one system at one number of callers, over all rounds.
 pub(crate) struct Row {
@@ -23,6 +28,11 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn rate(&self) -> Spread {
         Spread::of(&self.rates)
+    }
+
+    /// Whether it is of the system with this name, whatever its version.
+    pub(crate) fn is_of(&self, system: &str) -> bool {
+        is_named(&self.system, system)
     }
 
     fn figures(&self) -> Value {
@@ -56,7 +66,7 @@ impl Row {
 
 /// Measures all systems with all numbers of callers, round by round.
 pub(crate) async fn rows(
-    subjects: &[Box<dyn Subject>],
+    subjects: &[&dyn Subject],
     clients: Clients,
     mix: Mix,
     callers: &[usize],
@@ -136,9 +146,24 @@ pub(crate) fn figures(rows: &[Row]) -> Value {
     Value::Array(rows.iter().map(Row::figures).collect())
 }
 
+/// The median rate of a system at a number of callers, if it was measured.
+pub(crate) fn rate(rows: &[Row], system: &str, callers: usize) -> Option<f64> {
+    let row = rows.iter().find(|row| row.is_of(system) && row.callers == callers)?;
+    Some(row.rate().median)
+}
+
 /// Writes of 100 bytes by callers who share a client.
-pub(crate) async fn measure(subjects: &[Box<dyn Subject>], scale: &Scale) -> Outcome<Part> {
-    let rows = rows(subjects, Clients::Shared, Mix::writes(100), &scale.callers, scale).await?;
+pub(crate) async fn measure(subjects: &[Box<dyn Subject>], scale: &Scale) -> Outcome<(Part, Vec<Row>)> {
+    let subjects: Vec<&dyn Subject> = subjects.iter().map(AsRef::as_ref).collect();
+    let rows = rows(&subjects, Clients::Shared, Mix::writes(100), &scale.callers, scale).await?;
+    let mut goals = Vec::new();
+    for (callers, other, ratio) in GOALS {
+        if let (Some(ours), Some(theirs)) = (rate(&rows, "lovebird", callers), rate(&rows, other, callers)) {
+            let figure = format!("writes, {} callers share a client", grouped(callers as f64));
+            goals.push(at_least(&figure, other, ratio, ours, theirs));
+        }
+    }
     let title = format!("writes: 100 bytes, callers share one client, {} rounds", scale.rounds);
-    Ok(Part { name: "writes", tables: vec![table(title, &rows)], goals: Vec::new(), figures: figures(&rows) })
+    let part = Part { name: "writes", tables: vec![table(title, &rows)], goals, figures: figures(&rows) };
+    Ok((part, rows))
 }

@@ -1,9 +1,9 @@
 //! Ours: three nodes as processes, and its own client.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use bytes::Bytes;
 use lovebird::{NodeBuilder, Read, Role};
@@ -35,18 +35,34 @@ pub(crate) struct NodeOptions {
     /// How much of the state is ballast, in MiB.
     #[arg(long, default_value_t = 0)]
     ballast_mib: usize,
+    /// Snapshots are taken when they are asked for, and never else.
+    #[arg(long)]
+    snapshots_by_hand: bool,
+}
+
+/// What may differ between clusters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    /// How much of the state is ballast, in MiB.
+    pub(crate) ballast_mib: usize,
+    /// Whether snapshots are taken when they are asked for, and never else.
+    pub(crate) snapshots_by_hand: bool,
 }
 
 impl Lovebird {
     /// Starts the nodes below `dir`, and waits until one leads.
-    pub(crate) async fn start(dir: &Path, ballast_mib: usize) -> Outcome<Lovebird> {
+    pub(crate) async fn start(dir: &Path, settings: Settings) -> Outcome<Lovebird> {
+        fs::create_dir_all(dir)?;
         let addresses = free_ports::<3>()?.map(|port| format!("127.0.0.1:{port}")).to_vec();
         let mut nodes = Vec::new();
         for id in 1..=addresses.len() {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("node").arg("--id").arg(id.to_string());
             command.arg("--data").arg(dir.join(format!("lovebird-{id}")));
-            command.arg("--ballast-mib").arg(ballast_mib.to_string());
+            command.arg("--ballast-mib").arg(settings.ballast_mib.to_string());
+            if settings.snapshots_by_hand {
+                command.arg("--snapshots-by-hand");
+            }
             for address in &addresses {
                 command.arg("--member").arg(address);
             }
@@ -73,6 +89,11 @@ impl Lovebird {
         statuses
             .iter()
             .position(|(_, status)| status.as_ref().is_ok_and(|status| status.role == Role::Leader))
+    }
+
+    /// Where the nodes are reached.
+    pub(crate) fn addresses(&self) -> &[String] {
+        &self.addresses
     }
 
     /// Kills the node with this place.
@@ -139,6 +160,9 @@ pub(crate) async fn run(options: NodeOptions) -> Outcome<()> {
         .data_dir(options.data);
     for (place, address) in options.members.iter().enumerate() {
         builder = builder.member(place as u64 + 1, address.clone());
+    }
+    if options.snapshots_by_hand {
+        builder = builder.snapshot_every(u64::MAX, u64::MAX);
     }
     let node = builder.start().await?;
     tokio::select! {
