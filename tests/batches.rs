@@ -72,3 +72,35 @@ async fn many_callers_share_entries_and_all_disks_hold_the_same_bytes() {
     }
     cluster.stop_all().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_proposed_at_once_without_a_session_is_one_entry_among_the_commands_of_others() {
+    const BATCH: u64 = 500;
+    let mut cluster = Cluster::<Sum>::start(3, Options::default()).await;
+    let leader = cluster.leader().await;
+    for id in [leader, leader % 3 + 1] {
+        let plain = cluster.node(id).client().without_session();
+        let others = propose_from_many(&cluster, id);
+        let at_once = async {
+            let outcomes = plain.propose_all(&vec![1; BATCH as usize]).await.unwrap();
+            outcomes.into_iter().map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let (committed, ()) = futures_util::join!(at_once, others);
+        let first = committed[0].index;
+        for (place, committed) in committed.iter().enumerate() {
+            assert_eq!(committed.index, first + place as u64);
+            assert_eq!(committed.reply, committed.index, "each command adds 1, so the sum is the log index");
+        }
+        assert_eq!(committed.len() as u64, BATCH);
+        let holds = |entry: &Entry, index| {
+            let records =
+                entry.header.first_index..entry.header.first_index + u64::from(entry.header.record_count);
+            records.contains(&index)
+        };
+        let whole = entries(&cluster, leader)
+            .into_iter()
+            .any(|entry| holds(&entry, first) && holds(&entry, first + BATCH - 1));
+        assert!(whole, "the records from {first} on are not in one entry");
+    }
+    cluster.stop_all().await;
+}

@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 
 use bincode::config::{self, Configuration, Limit, LittleEndian, Varint};
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -33,7 +33,7 @@ pub trait Codec {
     fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError>;
 
     /// The same, behind what `out` holds. After an error `out` may hold a part of the value.
-    fn encode_into<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), CodecError>;
+    fn encode_into<T: Serialize>(value: &T, out: &mut impl BufMut) -> Result<(), CodecError>;
 
     /// Decodes a value; all bytes must be used, and at most [`PAYLOAD_BYTES_MAX`] are believed.
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError>;
@@ -52,7 +52,7 @@ impl Codec for Bincode {
         bincode::serde::encode_to_vec(value, config::standard()).map_err(|e| CodecError(e.to_string()))
     }
 
-    fn encode_into<T: Serialize>(value: &T, out: &mut BytesMut) -> Result<(), CodecError> {
+    fn encode_into<T: Serialize>(value: &T, out: &mut impl BufMut) -> Result<(), CodecError> {
         bincode::serde::encode_into_std_write(value, &mut out.writer(), config::standard())
             .map(|_| ())
             .map_err(|e| CodecError(e.to_string()))

@@ -125,6 +125,28 @@ pub fn push_record(run: &mut BytesMut, number: Number, payload: &[u8]) {
     run.put_slice(payload);
 }
 
+/// Appends one record without a number whose payload `encode` writes in place. What it leaves after an error is taken back.
+///
+/// # Errors
+/// Those of `encode`; or `Ok` with the payload's length, if it is larger than [`PAYLOAD_BYTES_MAX`].
+pub(crate) fn push_plain_record<E>(
+    run: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<usize, E> {
+    let start = run.len();
+    let header = [0; RECORD_HEADER_BYTES];
+    run.extend_from_slice(&header);
+    let encoded = encode(run);
+    let bytes = run.len() - start - RECORD_HEADER_BYTES;
+    if encoded.is_err() || bytes > PAYLOAD_BYTES_MAX {
+        run.truncate(start);
+    } else {
+        let length = start + RECORD_HEADER_BYTES - 4;
+        run[length..length + 4].copy_from_slice(&(bytes as u32).to_le_bytes());
+    }
+    encoded.map(|()| bytes)
+}
+
 /// The records of a run, one by one, without copying; each holds on to the run. Ends after the first error.
 pub fn records(run: Bytes) -> Records {
     Records { rest: run, next: 0 }

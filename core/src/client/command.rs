@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
 use crate::outcome::unknown;
 use crate::planted::{self, Bug};
 use crate::queue::Queued;
-use crate::record::{Number, RECORD_HEADER_BYTES};
+use crate::record::{Number, RECORD_HEADER_BYTES, push_record};
 use crate::runtime::Instant;
 use crate::transport::{Outcome, ProposalKind};
 
@@ -67,12 +68,12 @@ pub(crate) enum Numbered {
     Given(Number),
 }
 
-/// One command, or one opening of a session, and who waits for it.
+/// One command, or one opening of a session, or many commands without a number; and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Command {
     pub(crate) kind: ProposalKind,
     pub(crate) numbered: Numbered,
-    pub(crate) payload: Vec<u8>,
+    pub(crate) content: Content,
     pub(crate) deadline: Instant,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) done: oneshot::Sender<Outcome>,
@@ -95,11 +96,41 @@ impl Command {
     }
 }
 
+/// What a [`Command`] holds.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// The payload of one record.
+    One(Vec<u8>),
+    /// A run of so many records, none of which has a number.
+    Run(Vec<u8>, u32),
+}
+
+impl Content {
+    /// How many records it makes.
+    pub(crate) fn count(&self) -> u32 {
+        match self {
+            Content::One(_) => 1,
+            Content::Run(_, count) => *count,
+        }
+    }
+
+    /// Appends these records to a run, a single one with this number.
+    pub(crate) fn push(&self, run: &mut BytesMut, number: Number) {
+        match self {
+            Content::One(payload) => push_record(run, number, payload),
+            Content::Run(records, _) => run.extend_from_slice(records),
+        }
+    }
+}
+
 impl Queued for Command {
     const FULL: &str = "this client has more commands waiting than it accepts; try again later";
 
     fn bytes(&self) -> usize {
-        RECORD_HEADER_BYTES + self.payload.len()
+        match &self.content {
+            Content::One(payload) => RECORD_HEADER_BYTES + payload.len(),
+            Content::Run(records, _) => records.len(),
+        }
     }
 
     fn deadline(&self) -> Instant {
@@ -147,7 +178,7 @@ pub(super) mod tests {
         let command = Command {
             kind,
             numbered,
-            payload: b"payload".to_vec(),
+            content: Content::One(b"payload".to_vec()),
             deadline: Instant::now() + patience,
             ticket: Arc::default(),
             done,
@@ -159,7 +190,7 @@ pub(super) mod tests {
     /// A command of its client's session for whose outcome nobody waits.
     pub(in crate::client) fn own(byte: u8) -> Command {
         let (mut command, _) = command(ProposalKind::Commands, Numbered::Own, MINUTE);
-        command.payload = vec![byte];
+        command.content = Content::One(vec![byte]);
         command
     }
 

@@ -73,12 +73,22 @@ pub(super) struct Line {
     tick: Instant,
 }
 
-/// What a message on its way holds, record by record.
+/// What a message on its way holds, one after the other.
 enum Slot {
     /// The command of the client's own session with this sequence.
     Own(u64),
     /// Any other.
     Other(Box<Command>),
+}
+
+impl Slot {
+    /// How many records it stands for.
+    fn count(&self) -> u32 {
+        match self {
+            Slot::Own(_) => 1,
+            Slot::Other(command) => command.content.count(),
+        }
+    }
 }
 
 /// A message on its way.
@@ -248,7 +258,7 @@ impl Line {
                     number(session, self.unsettled.next(), lowest)
                 }
             };
-            push_record(&mut run, number, &command.payload);
+            command.content.push(&mut run, number);
             if command.numbered == Numbered::Own {
                 slots.push(Slot::Own(self.unsettled.push(command)));
             } else {
@@ -267,7 +277,7 @@ impl Line {
                 let (run, slots) = (std::mem::take(&mut run), std::mem::take(&mut slots));
                 stream.send(ProposalKind::Commands, run, slots, PATIENCE, false);
             }
-            push_record(&mut run, number(session, sequence, lowest), &command.payload);
+            command.content.push(&mut run, number(session, sequence, lowest));
             slots.push(Slot::Own(sequence));
         }
         stream.send(ProposalKind::Commands, run, slots, PATIENCE, false);
@@ -294,9 +304,9 @@ impl Line {
             }
             return;
         }
-        let mut pieces = Pieces::new(reply.outcome, message.slots.len() as u32);
+        let mut pieces = Pieces::new(reply.outcome, message.slots.iter().map(Slot::count).sum());
         for slot in message.slots {
-            let outcome = pieces.take(1);
+            let outcome = pieces.take(slot.count());
             match slot {
                 Slot::Own(sequence) => self.settle_own(stream, sequence, outcome),
                 Slot::Other(command) => stream.settle_other(*command, outcome),
@@ -401,7 +411,7 @@ impl Stream {
             kind,
             timeout_ms: millis(patience),
             codec: Bincode::ID,
-            count: if opens { 1 } else { slots.len() as u32 },
+            count: if opens { 1 } else { slots.iter().map(Slot::count).sum() },
             run: run.freeze(),
         };
         self.under_way.insert(id, UnderWay { slots, sent: Instant::now(), opens });

@@ -16,6 +16,7 @@
 //! proposing it again may carry it out twice.
 
 mod command;
+mod batch;
 mod key;
 mod line;
 mod query;
@@ -45,7 +46,7 @@ use crate::service::Service;
 use crate::session::Opened;
 use crate::subscription::Subscription;
 use crate::transport::{Endpoint, Outcome, ProposalKind, Transport};
-use command::{Command, Numbered, Ticket};
+use command::{Command, Content, Numbered, Ticket};
 pub use key::{KEYS_KEPT, Key};
 use line::Line;
 
@@ -317,10 +318,20 @@ impl<S: Service> Client<S> {
     }
 
     fn send(&self, kind: ProposalKind, numbered: Numbered, payload: Vec<u8>, deadline: Instant) -> Pending {
+        self.send_content(kind, numbered, Content::One(payload), deadline)
+    }
+
+    fn send_content(
+        &self,
+        kind: ProposalKind,
+        numbered: Numbered,
+        content: Content,
+        deadline: Instant,
+    ) -> Pending {
         let (done, outcome) = oneshot::channel();
         let ticket = Arc::new(Ticket::default());
         let command =
-            Command { kind, numbered, payload, deadline, ticket: ticket.clone(), done, in_doubt: false };
+            Command { kind, numbered, content, deadline, ticket: ticket.clone(), done, in_doubt: false };
         let Shared { line, plain_line, .. } = &*self.core.shared;
         let way = if command.is_repeatable() { line } else { plain_line };
         way.waiting.push(command);
