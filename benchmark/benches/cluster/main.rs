@@ -88,6 +88,15 @@ async fn run(options: &Options) -> Outcome<()> {
     if options.wants(PartName::Failover) {
         told.tell(parts::failover::measure(&dir.path().join("failover"), &scale).await?)?;
     }
+    if options.wants(PartName::Log) {
+        told.tell(parts::log::measure(&dir.path().join("log"), &scale).await?)?;
+    }
+    if options.wants(PartName::Overload) {
+        told.tell(parts::overload::measure(&dir.path().join("overload"), &scale).await?)?;
+    }
+    if options.wants(PartName::Memory) {
+        told.tell(parts::log::memory(&dir.path().join("memory"), &scale).await?)?;
+    }
     told.end(options)?;
     // Closed here, so that a directory that cannot be removed is told of.
     dir.close()?;

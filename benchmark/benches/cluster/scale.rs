@@ -20,6 +20,10 @@ pub(crate) struct Scale {
     pub(crate) snapshot_callers: usize,
     /// How large those snapshots are, in MiB.
     pub(crate) ballast_mib: usize,
+    /// How many records are appended to the log and read back.
+    pub(crate) log_records: u64,
+    /// After how many commands memory is looked at.
+    pub(crate) memory_commands: Vec<u64>,
     /// How often a leader is killed.
     pub(crate) kills: usize,
     /// Before each slice, uncounted.
@@ -40,6 +44,8 @@ impl Scale {
             read_callers: vec![64, 256, 1_024],
             snapshot_callers: 64,
             ballast_mib: 256,
+            log_records: 3_000_000,
+            memory_commands: vec![1_000_000, 3_000_000, 10_000_000],
             kills: 7,
             warm_up: Duration::from_millis(500),
             slice: Duration::from_secs(2),
@@ -57,6 +63,8 @@ impl Scale {
             read_callers: vec![8],
             snapshot_callers: 8,
             ballast_mib: 4,
+            log_records: 20_000,
+            memory_commands: vec![10_000, 120_000],
             kills: 1,
             warm_up: Duration::from_millis(20),
             slice: Duration::from_millis(100),

@@ -4,6 +4,8 @@ mod goals;
 
 pub(crate) mod connections;
 pub(crate) mod failover;
+pub(crate) mod log;
+pub(crate) mod overload;
 pub(crate) mod paced;
 pub(crate) mod payloads;
 pub(crate) mod reads;

@@ -91,6 +91,11 @@ impl Lovebird {
             .position(|(_, status)| status.as_ref().is_ok_and(|status| status.role == Role::Leader))
     }
 
+    /// A client with a connection of its own, to the node that leads.
+    pub(crate) async fn client(&self) -> Outcome<lovebird::Client<Values>> {
+        Ok(self.connect(Place::Leader).await?.0)
+    }
+
     /// Where the nodes are reached.
     pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
