@@ -8,6 +8,7 @@ mod process;
 mod service;
 mod system;
 mod systems;
+mod limits;
 
 // How.
 mod load;
@@ -24,6 +25,8 @@ async fn main() -> ExitCode {
     let options = Options::read();
     let outcome = match options.child {
         Some(Child::Node(node)) => systems::run_node(node).await,
+        Some(Child::Echo(echo)) => limits::run_echo(echo).await,
+        Some(Child::Probe(probe)) => limits::run_probe(probe).await,
         None => run(&options).await,
     };
     match outcome {

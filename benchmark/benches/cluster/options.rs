@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::limits::{EchoOptions, ProbeOptions};
 use crate::systems::NodeOptions;
 
 /// Measures a cluster of three nodes beside others, and prints Markdown.
@@ -26,6 +27,14 @@ pub(crate) enum Child {
     /// A node of ours.
     #[command(hide = true)]
     Node(NodeOptions),
+
+    /// What only answers what it was sent.
+    #[command(hide = true)]
+    Echo(EchoOptions),
+
+    /// A node of the probe.
+    #[command(hide = true)]
+    Probe(ProbeOptions),
 }
 
 impl Options {
