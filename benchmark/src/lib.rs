@@ -42,6 +42,6 @@ pub use goal::{Goal, goals};
 pub use latencies::Latencies;
 pub use machine::{cores, file_system, load};
 pub use memory::{peak_bytes, resident_bytes};
-pub use number::{duration, grouped, mebibytes, times};
+pub use number::{duration, grouped, mebibytes, short, times};
 pub use spread::Spread;
 pub use table::Table;

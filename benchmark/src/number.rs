@@ -35,6 +35,16 @@ pub fn times(ratio: f64) -> String {
     format!("{ratio:.2}×")
 }
 
+/// A number for the axis of a plot: no longer than it must be.
+pub fn short(number: f64) -> String {
+    match number {
+        ..1.0 => format!("{number}"),
+        1.0..1e3 => format!("{number:.0}"),
+        1e3..1e6 => format!("{}k", number / 1e3),
+        _ => format!("{}M", number / 1e6),
+    }
+}
+
 fn three_digits(number: f64) -> String {
     match number.abs() {
         ..9.995 => format!("{number:.2}"),

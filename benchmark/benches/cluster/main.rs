@@ -17,6 +17,7 @@ mod service;
 mod system;
 mod systems;
 mod subject;
+mod limits;
 
 // How.
 mod load;
@@ -24,13 +25,14 @@ mod parts;
 
 // What comes out.
 mod part;
+mod plot;
 
 use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lovebird_benchmark::{cores, file_system, goals, load as machine_load};
+use lovebird_benchmark::{Table, cores, file_system, goals, load as machine_load};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
@@ -45,6 +47,8 @@ async fn main() -> ExitCode {
     let options = Options::read();
     let outcome = match options.child {
         Some(Child::Node(node)) => systems::run_node(node).await,
+        Some(Child::Echo(echo)) => limits::run_echo(echo).await,
+        Some(Child::Probe(probe)) => limits::run_probe(probe).await,
         None => run(&options).await,
     };
     match outcome {
@@ -65,8 +69,26 @@ async fn run(options: &Options) -> Outcome<()> {
         let system = systems::Lovebird::start(&dir.path().join("beside"), Settings::default()).await?;
         subjects.push(Box::new(Running::new(system)));
     }
-    if options.wants(PartName::Writes) {
-        told.tell(parts::writes::measure(&subjects, &scale).await?.0)?;
+    if options.wants_system("probe") {
+        subjects.push(Box::new(Running::new(limits::Probe::start(&dir.path().join("probe")).await?)));
+    }
+    told.systems(&subjects)?;
+    // Taken while the others are there as well, whose heartbeats are a part of what is measured from here on.
+    let limits = match options.wants(PartName::Limits) || options.wants(PartName::Writes) {
+        true => Some(parts::limits::measure(dir.path(), &scale).await?),
+        false => None,
+    };
+    if let Some((part, _)) = &limits
+        && options.wants(PartName::Limits)
+    {
+        told.tell(part.clone())?;
+    }
+    if let (true, Some((_, limits))) = (options.wants(PartName::Writes), &limits) {
+        let (part, rows) = parts::writes::measure(&subjects, &scale, limits).await?;
+        told.tell(part)?;
+        if let Some(file) = &options.plot {
+            plot::draw(file, &rows)?;
+        }
     }
     if options.wants(PartName::Connections) {
         told.tell(parts::connections::measure(&subjects, &scale).await?)?;
@@ -122,6 +144,18 @@ impl Told {
         figures.insert("load".to_owned(), json!(load));
         figures.insert("smoke".to_owned(), json!(smoke));
         Ok(Told { met: Vec::new(), figures })
+    }
+
+    fn systems(&self, subjects: &[Box<dyn Subject>]) -> Outcome<()> {
+        if subjects.is_empty() {
+            return Ok(());
+        }
+        let mut table =
+            Table::new("systems", &["system", "copies, and what is durable when a write is acknowledged"]);
+        for facts in subjects.iter().map(|subject| subject.facts()) {
+            table.row([facts.name, facts.acknowledges.to_owned()]);
+        }
+        print(&table.to_string())
     }
 
     fn tell(&mut self, part: Part) -> Outcome<()> {

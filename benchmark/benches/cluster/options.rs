@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::limits::{EchoOptions, ProbeOptions};
 use crate::scale::Scale;
 use crate::system::is_named;
 use crate::systems::NodeOptions;
@@ -89,6 +90,14 @@ pub(crate) enum Child {
     /// A node of ours.
     #[command(hide = true)]
     Node(NodeOptions),
+
+    /// What only answers what it was sent.
+    #[command(hide = true)]
+    Echo(EchoOptions),
+
+    /// A node of the probe.
+    #[command(hide = true)]
+    Probe(ProbeOptions),
 }
 
 impl Options {

@@ -4,6 +4,7 @@ use lovebird_benchmark::{Goal, Table};
 use serde_json::Value;
 
 /// Figures, for people and for programs.
+#[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) tables: Vec<Table>,

@@ -20,6 +20,8 @@ pub(crate) struct Scale {
     pub(crate) snapshot_callers: usize,
     /// How large those snapshots are, in MiB.
     pub(crate) ballast_mib: usize,
+    /// How many commands are under way where consensus is measured alone.
+    pub(crate) consensus_callers: Vec<usize>,
     /// How many records are appended to the log and read back.
     pub(crate) log_records: u64,
     /// After how many commands memory is looked at.
@@ -44,6 +46,7 @@ impl Scale {
             read_callers: vec![64, 256, 1_024],
             snapshot_callers: 64,
             ballast_mib: 256,
+            consensus_callers: vec![1, 64, 256, 1_024],
             log_records: 3_000_000,
             memory_commands: vec![1_000_000, 3_000_000, 10_000_000],
             kills: 7,
@@ -63,6 +66,7 @@ impl Scale {
             read_callers: vec![8],
             snapshot_callers: 8,
             ballast_mib: 4,
+            consensus_callers: vec![16],
             log_records: 20_000,
             memory_commands: vec![10_000, 120_000],
             kills: 1,

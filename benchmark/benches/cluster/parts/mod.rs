@@ -4,6 +4,7 @@ mod goals;
 
 pub(crate) mod connections;
 pub(crate) mod failover;
+pub(crate) mod limits;
 pub(crate) mod log;
 pub(crate) mod overload;
 pub(crate) mod paced;

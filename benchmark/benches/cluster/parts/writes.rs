@@ -1,9 +1,12 @@
 //! Writes in a closed loop: how many a second, how long each takes, and what it costs.
 
-use lovebird_benchmark::{Latencies, Spread, Table, duration, grouped};
+use std::time::Duration;
+
+use lovebird_benchmark::{Goal, Latencies, Spread, Table, duration, grouped, times};
 use serde_json::{Value, json};
 
 use super::goals::at_least;
+use super::limits::Limits;
 use crate::load::{Closed, Mix};
 use crate::part::Part;
 use crate::scale::Scale;
@@ -13,6 +16,9 @@ use crate::system::{Outcome, is_named};
 /// At how many callers others are compared, and how many times their rate ours should be.
 const GOALS: [(usize, &str, f64); 4] =
     [(64, "redis", 1.0), (256, "probe", 0.6), (1_024, "probe", 0.6), (4_096, "probe", 0.6)];
+
+/// How many times as long as the least that it can take a single write may take.
+const ALONE_GOAL: f64 = 1.5;
 
 /// What came of one system at one number of callers, over all rounds.
 pub(crate) struct Row {
@@ -153,10 +159,18 @@ pub(crate) fn rate(rows: &[Row], system: &str, callers: usize) -> Option<f64> {
 }
 
 /// Writes of 100 bytes by callers who share a client.
-pub(crate) async fn measure(subjects: &[Box<dyn Subject>], scale: &Scale) -> Outcome<(Part, Vec<Row>)> {
+pub(crate) async fn measure(
+    subjects: &[Box<dyn Subject>],
+    scale: &Scale,
+    limits: &Limits,
+) -> Outcome<(Part, Vec<Row>)> {
     let subjects: Vec<&dyn Subject> = subjects.iter().map(AsRef::as_ref).collect();
     let rows = rows(&subjects, Clients::Shared, Mix::writes(100), &scale.callers, scale).await?;
-    let mut goals = Vec::new();
+    let mut goals: Vec<Goal> = rows
+        .iter()
+        .filter(|row| row.is_of("lovebird") && row.callers == 1)
+        .map(|row| alone(row.latencies.percentile(50.0), limits))
+        .collect();
     for (callers, other, ratio) in GOALS {
         if let (Some(ours), Some(theirs)) = (rate(&rows, "lovebird", callers), rate(&rows, other, callers)) {
             let figure = format!("writes, {} callers share a client", grouped(callers as f64));
@@ -166,4 +180,16 @@ pub(crate) async fn measure(subjects: &[Box<dyn Subject>], scale: &Scale) -> Out
     let title = format!("writes: 100 bytes, callers share one client, {} rounds", scale.rounds);
     let part = Part { name: "writes", tables: vec![table(title, &rows)], goals, figures: figures(&rows) };
     Ok((part, rows))
+}
+
+/// That a single caller waits for little more than what it cannot but wait for.
+fn alone(p50: Duration, limits: &Limits) -> Goal {
+    let least = limits.sync_beside + limits.round_trip * 2;
+    let ratio = p50.as_secs_f64() / least.as_secs_f64();
+    Goal {
+        figure: "writes, 1 caller, p50".to_owned(),
+        goal: format!("at most {} of a sync beside two others and two round trips", times(ALONE_GOAL)),
+        measured: format!("{} ({} to {})", times(ratio), duration(p50), duration(least)),
+        met: ratio <= ALONE_GOAL,
+    }
 }

@@ -2,4 +2,4 @@
 
 mod lovebird;
 
-pub(crate) use lovebird::{Lovebird, NodeOptions, Settings, run as run_node};
+pub(crate) use lovebird::{Lovebird, NodeOptions, Settings, run as run_node, until_input_ends};

@@ -1,0 +1,46 @@
+//! A file that is written round and round.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Its blocks are all there before the first append, so that a sync writes what was appended and nothing about the file.
+pub(super) struct Ring {
+    file: File,
+    bytes: u64,
+    at: u64,
+}
+
+impl Ring {
+    /// Creates it with `bytes` bytes. Setting its length alone would leave holes, so it is filled.
+    pub(super) fn create(path: &Path, bytes: u64) -> io::Result<Ring> {
+        let file = File::create(path)?;
+        file.set_len(bytes)?;
+        let zeros = vec![0; 1 << 20];
+        let mut at = 0;
+        while at < bytes {
+            let piece = (bytes - at).min(zeros.len() as u64);
+            file.write_all_at(&zeros[..piece as usize], at)?;
+            at += piece;
+        }
+        file.sync_all()?;
+        Ok(Ring { file, bytes, at: 0 })
+    }
+
+    /// Writes `bytes` behind what was written last, or at the beginning if the file ends before them.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let length = bytes.len() as u64;
+        if self.at + length > self.bytes {
+            self.at = 0;
+        }
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += length;
+        Ok(())
+    }
+
+    /// Makes durable what was appended (`fdatasync`).
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
