@@ -5,6 +5,11 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+/// How much it is filled with at once. The kernel caches that in one piece (measured on ext4 of Linux 6.18): with single pages a sync
+/// of a large batch takes half as long again to twice as long, and from 16 KiB on hardly less. But of a piece that changes in
+/// some bytes the kernel counts all as written by the process, so a piece is no larger than that.
+const PIECE_BYTES: usize = 16 << 10;
+
 /// Its blocks are all there before the first append, so that a sync writes what was appended and nothing about the file.
 pub(super) struct Ring {
     file: File,
@@ -13,16 +18,12 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Creates it with `bytes` bytes. Setting its length alone would leave holes, so it is filled.
+    /// Creates it with `bytes` bytes, whole pieces. Setting its length alone would leave holes, so it is filled.
     pub(super) fn create(path: &Path, bytes: u64) -> io::Result<Ring> {
         let file = File::create(path)?;
         file.set_len(bytes)?;
-        let zeros = vec![0; 1 << 20];
-        let mut at = 0;
-        while at < bytes {
-            let piece = (bytes - at).min(zeros.len() as u64);
-            file.write_all_at(&zeros[..piece as usize], at)?;
-            at += piece;
+        for piece in 0..bytes / PIECE_BYTES as u64 {
+            file.write_all_at(&[0; PIECE_BYTES], piece * PIECE_BYTES as u64)?;
         }
         file.sync_all()?;
         Ok(Ring { file, bytes, at: 0 })

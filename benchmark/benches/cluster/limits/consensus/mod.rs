@@ -22,6 +22,7 @@ use openraft::{Config, Raft, SnapshotPolicy};
 use self::log::Log;
 use self::machine::Machine;
 use self::network::Network;
+use super::link::START_MAX;
 use super::period::Period;
 use crate::system::Outcome;
 
@@ -95,7 +96,14 @@ async fn start() -> Outcome<Nodes> {
     let first = started[0].clone();
     nodes.set(started).map_err(|_| "the nodes are there already")?;
     first.initialize(BTreeMap::from([(0, ()), (1, ()), (2, ())])).await?;
-    first.wait(Some(Duration::from_secs(10))).current_leader(0, "the first node leads").await?;
+    let begun = Instant::now();
+    // It is refused until a majority has answered the new leader.
+    while let Err(error) = first.client_write(Nothing).await {
+        if begun.elapsed() > START_MAX {
+            return Err(error.into());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     Ok(nodes)
 }
 

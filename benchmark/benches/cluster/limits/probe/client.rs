@@ -13,7 +13,7 @@ use super::link;
 use super::wire::{Gathering, NO_VALUE, READS, WRITES};
 use crate::system::{Client, Fresh, Outcome};
 
-/// The client. Clones share its stream, which ends with the last of them.
+/// The client. Clones share its stream, which lasts as long as the leader does.
 #[derive(Clone, Debug)]
 pub(crate) struct Handle(Arc<Shared>);
 
