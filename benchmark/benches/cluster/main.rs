@@ -70,7 +70,9 @@ async fn run(options: &Options) -> Outcome<()> {
         subjects.push(Box::new(Running::new(system)));
     }
     if options.wants_system("probe") {
-        subjects.push(Box::new(Running::new(limits::Probe::start(&dir.path().join("probe")).await?)));
+        let probe = dir.path().join("probe");
+        fs::create_dir(&probe)?;
+        subjects.push(Box::new(Running::new(limits::Probe::start(&probe).await?)));
     }
     told.systems(&subjects)?;
     // Taken while the others are there as well, whose heartbeats are a part of what is measured from here on.
