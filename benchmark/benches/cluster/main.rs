@@ -31,14 +31,17 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lovebird_benchmark::{Table, cores, file_system, goals, load as machine_load};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
+use load::{Closed, Mix};
 use options::{Child, Options, PartName};
 use part::Part;
-use subject::{Running, Subject};
+use scale::Scale;
+use subject::{Clients, Running, Subject};
 use system::Outcome;
 use systems::Settings;
 
@@ -64,46 +67,15 @@ async fn run(options: &Options) -> Outcome<()> {
     let dir = directory(options.dir.as_deref())?;
     let scale = options.scale();
     let mut told = Told::begin(dir.path(), options.smoke)?;
-    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
-    if options.wants_system("lovebird") {
-        let system = systems::Lovebird::start(&dir.path().join("beside"), Settings::default()).await?;
-        subjects.push(Box::new(Running::new(system)));
-    }
-    if options.wants_system("probe") {
-        let probe = dir.path().join("probe");
-        fs::create_dir(&probe)?;
-        subjects.push(Box::new(Running::new(limits::Probe::start(&probe).await?)));
-    }
+    let subjects = subjects(dir.path(), options).await?;
     told.systems(&subjects)?;
-    // Taken while the others are there as well, whose heartbeats are a part of what is measured from here on.
-    let limits = match options.wants(PartName::Limits) || options.wants(PartName::Writes) {
-        true => Some(parts::limits::measure(dir.path(), &scale).await?),
-        false => None,
-    };
-    if let Some((part, _)) = &limits
-        && options.wants(PartName::Limits)
-    {
-        told.tell(part.clone())?;
+    for subject in &subjects {
+        eprintln!("warming up: {}", subject.facts().name);
+        let (warm_up, time) = (scale.first_warm_up, Duration::ZERO);
+        let load = Closed { callers: scale.peak_callers, mix: Mix::writes(100), warm_up, time };
+        subject.closed(Clients::Shared, load).await?;
     }
-    if let (true, Some((_, limits))) = (options.wants(PartName::Writes), &limits) {
-        let (part, rows) = parts::writes::measure(&subjects, &scale, limits).await?;
-        told.tell(part)?;
-        if let Some(file) = &options.plot {
-            plot::draw(file, &rows)?;
-        }
-    }
-    if options.wants(PartName::Connections) {
-        told.tell(parts::connections::measure(&subjects, &scale).await?)?;
-    }
-    if options.wants(PartName::Payloads) {
-        told.tell(parts::payloads::measure(&subjects, &scale).await?)?;
-    }
-    if options.wants(PartName::Paced) {
-        told.tell(parts::paced::measure(&subjects, &scale).await?)?;
-    }
-    if options.wants(PartName::Reads) {
-        told.tell(parts::reads::measure(&subjects, &scale).await?)?;
-    }
+    beside(&subjects, options, &scale, dir.path(), &mut told).await?;
     // What follows is about ours alone, and the others' heartbeats would be in its way.
     drop(subjects);
     if options.wants(PartName::Snapshots) {
@@ -124,6 +96,79 @@ async fn run(options: &Options) -> Outcome<()> {
     told.end(options)?;
     // Closed here, so that a directory that cannot be removed is told of.
     dir.close()?;
+    Ok(())
+}
+
+/// Starts all systems that are wanted and, of others' systems, installed.
+async fn subjects(dir: &Path, options: &Options) -> Outcome<Vec<Box<dyn Subject>>> {
+    let mut subjects: Vec<Box<dyn Subject>> = Vec::new();
+    if !options.wants_beside() {
+        return Ok(subjects);
+    }
+    if options.wants_system("lovebird") {
+        let system = systems::Lovebird::start(&dir.join("beside"), Settings::default()).await?;
+        subjects.push(Box::new(Running::new(system)));
+    }
+    if options.wants_system("probe") {
+        let probe = dir.join("probe");
+        fs::create_dir(&probe)?;
+        subjects.push(Box::new(Running::new(limits::Probe::start(&probe).await?)));
+    }
+    #[cfg(feature = "peers")]
+    for kind in systems::PeerKind::ALL {
+        if !options.wants_system(kind.name()) {
+            continue;
+        }
+        if !kind.installed() {
+            eprintln!("{} is not installed, and is left out", kind.name());
+            continue;
+        }
+        eprintln!("starting {}", kind.name());
+        let dir = dir.join(kind.name());
+        fs::create_dir(&dir)?;
+        subjects.push(Box::new(Running::new(kind.start(&dir).await?)));
+    }
+    Ok(subjects)
+}
+
+/// The parts in which systems are measured beside each other.
+async fn beside(
+    subjects: &[Box<dyn Subject>],
+    options: &Options,
+    scale: &Scale,
+    dir: &Path,
+    told: &mut Told,
+) -> Outcome<()> {
+    // Taken while the others are there as well, whose heartbeats are a part of what is measured from here on.
+    let limits = match options.wants(PartName::Limits) || options.wants(PartName::Writes) {
+        true => Some(parts::limits::measure(dir, scale).await?),
+        false => None,
+    };
+    if let Some((part, _)) = &limits
+        && options.wants(PartName::Limits)
+    {
+        told.tell(part.clone())?;
+    }
+    // Before there were many large writes, after which etcd reads at half the rate.
+    if options.wants(PartName::Reads) {
+        told.tell(parts::reads::measure(subjects, scale).await?)?;
+    }
+    if let (true, Some((_, limits))) = (options.wants(PartName::Writes), &limits) {
+        let (part, rows) = parts::writes::measure(subjects, scale, limits).await?;
+        told.tell(part)?;
+        if let Some(file) = &options.plot {
+            plot::draw(file, &rows)?;
+        }
+    }
+    if options.wants(PartName::Connections) {
+        told.tell(parts::connections::measure(subjects, scale).await?)?;
+    }
+    if options.wants(PartName::Payloads) {
+        told.tell(parts::payloads::measure(subjects, scale).await?)?;
+    }
+    if options.wants(PartName::Paced) {
+        told.tell(parts::paced::measure(subjects, scale).await?)?;
+    }
     Ok(())
 }
 

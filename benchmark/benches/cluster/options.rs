@@ -110,6 +110,19 @@ impl Options {
         self.only.is_empty() || self.only.contains(&part)
     }
 
+    /// Whether any part is wanted in which systems are measured beside each other.
+    pub(crate) fn wants_beside(&self) -> bool {
+        let beside = [
+            PartName::Limits,
+            PartName::Writes,
+            PartName::Connections,
+            PartName::Payloads,
+            PartName::Paced,
+            PartName::Reads,
+        ];
+        beside.into_iter().any(|part| self.wants(part))
+    }
+
     pub(crate) fn wants_system(&self, name: &str) -> bool {
         self.systems.is_empty() || self.systems.iter().any(|wanted| is_named(name, wanted))
     }
