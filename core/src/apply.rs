@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 
-use crate::codec::{Bincode, Codec, CodecError};
+use crate::codec::{Bincode, Codec};
 use crate::context::Context;
 use crate::entry::{Entry, EntryId, EntryKind};
 use crate::error::Stopped;
@@ -283,22 +283,22 @@ impl Replica {
         Ok(results)
     }
 
-    /// Answers a query from the state as it is, and says at which log index that is.
-    pub(crate) async fn query(&self, query: Bytes) -> Result<(u64, Result<Vec<u8>, CodecError>), Stopped> {
+    /// Lets `look` see the state as it is, and at which log index that is. Nothing is applied meanwhile.
+    pub(crate) async fn visit<T, F>(&self, look: F) -> Result<T, Stopped>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Machine, u64) -> T + Send + 'static,
+    {
         self.run(move |machine, applying| {
             let index = lock(&applying.position).numbering.last_index;
-            (index, machine.query(&query))
+            look(machine.as_ref(), index)
         })
         .await
     }
 
     /// Captures the state for whoever follows the log from there on, and says at which log index that is.
     pub(crate) async fn capture_state(&self) -> Result<(u64, Capture), Stopped> {
-        self.run(move |machine, applying| {
-            let index = lock(&applying.position).numbering.last_index;
-            (index, machine.capture())
-        })
-        .await
+        self.visit(|machine, index| (index, machine.capture())).await
     }
 
     /// Captures the state and the sessions for a snapshot. `None` before anything was applied.
