@@ -5,7 +5,8 @@
 //! answered, and the others as it comes, the lowest first; what has to wait holds up nothing else.
 //!
 //! What may be answered is answered in one visit to the replica's thread, from one state. A visit is bounded ([`Bounds`]), and
-//! what is left needs another one: commands that came meanwhile are applied in between.
+//! what is left needs another one. Few are queued at a time ([`VISITS_MAX`]), so that commands that came meanwhile are applied in
+//! between, however much is asked.
 //!
 //! A message that waits is acknowledged every [`SIGN`], so that whoever asked can tell a node that waits from one that is gone.
 
@@ -31,6 +32,9 @@ use crate::transport::{
     Answers, Freshness, QueryOutcome, QueryReply, QueryRequest, Replies, TransportError, TransportResult,
 };
 
+#[cfg(all(test, not(madsim)))]
+mod tests;
+
 /// How often the sender of a message that waits is told that it does.
 pub(crate) const SIGN: Duration = Duration::from_millis(500);
 
@@ -51,8 +55,12 @@ struct Bounds {
     time: Duration,
 }
 
-/// Commands wait no longer than this for queries, unless a single query takes longer; and a reply with one more answer of the
-/// largest size fits into a message.
+/// How many visits may be under way or queued on the replica's thread: while one is made, the next stands ready. Commands wait for so
+/// many at most.
+const VISITS_MAX: usize = 2;
+
+/// So commands wait for queries two milliseconds at most, unless a single query takes longer; and a reply with one more answer of
+/// the largest size fits into a message.
 const VISIT: Bounds = Bounds { queries: 1024, bytes: 512 << 10, time: Duration::from_millis(1) };
 
 /// What answers queries.
@@ -62,9 +70,20 @@ pub(crate) struct Answering {
     pub(crate) reads: Arc<Reads>,
     pub(crate) lease_reads: Arc<Reads>,
     pub(crate) stop: Arc<Stop>,
+    /// Gives leave to visit the replica, in the order in which it is asked for.
+    visits: Arc<Semaphore>,
 }
 
 impl Answering {
+    pub(crate) fn new(
+        replica: Arc<Replica>,
+        reads: Arc<Reads>,
+        lease_reads: Arc<Reads>,
+        stop: Arc<Stop>,
+    ) -> Self {
+        Answering { replica, reads, lease_reads, stop, visits: Arc::new(Semaphore::new(VISITS_MAX)) }
+    }
+
     /// Serves one stream until its sender ends it, or the node stops.
     pub(crate) fn serve(self, requests: BoxStream<'static, QueryRequest>) -> Replies<QueryReply> {
         let (replies, outgoing) = mpsc::channel(AHEAD_MAX);
@@ -300,8 +319,12 @@ impl Asked {
     async fn answer(&self, mut parts: Vec<Part>) -> Result<(), Gone> {
         while !parts.is_empty() {
             let room = self.replies.reserve().await.map_err(|_| Gone)?;
+            let leave = self.answering.visits.acquire().await.map_err(|_| Gone)?;
             let visited = parts.clone();
-            match self.answering.replica.visit(move |machine, index| visit(machine, index, visited)).await {
+            let result =
+                self.answering.replica.visit(move |machine, index| visit(machine, index, visited)).await;
+            drop(leave);
+            match result {
                 Ok((answers, left)) => {
                     room.send(Ok(QueryReply { id: self.id, answers }));
                     parts = left;
@@ -353,224 +376,4 @@ fn visit(machine: &dyn Machine, index: u64, mut parts: Vec<Part>) -> (Vec<Answer
         outcome: QueryOutcome::Answered { index, answers: answers.freeze() },
     };
     (gathered.into_iter().map(answered).collect(), parts)
-}
-
-#[cfg(all(test, not(madsim)))]
-mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use super::*;
-    use crate::apply::SnapshotPolicy;
-    use crate::codec::{Bincode, Codec};
-    use crate::context::Context;
-    use crate::entry::{Entry, EntryKind};
-    use crate::identity::{ClusterId, Identity, RaftId};
-    use crate::query_run::push_query;
-    use crate::reply::{Reply, replies};
-    use crate::service::{Model, Service};
-    use crate::state_machine::StateMachine;
-    use crate::transport::QueryPart;
-
-    /// Answers twice what it is asked.
-    struct Twice;
-
-    impl StateMachine for Twice {
-        type Command = ();
-        type Reply = ();
-        type Query = u64;
-        type Answer = u64;
-        type Snapshot = ();
-
-        fn apply(&mut self, _: &Context, (): ()) {}
-
-        fn query(&self, number: u64) -> u64 {
-            2 * number
-        }
-
-        fn snapshot(&self) {}
-
-        fn restore(&mut self, (): ()) {}
-    }
-
-    fn answering() -> Answering {
-        let initial_members = [1].into();
-        let identity = Identity {
-            cluster: ClusterId::of("test", &initial_members),
-            cluster_name: "test".to_owned(),
-            initial_members,
-            id: RaftId::new(1, 1),
-            model: Model::StateMachine,
-            starts: 1,
-        };
-        let policy = SnapshotPolicy { records: u64::MAX, bytes: u64::MAX };
-        let stop: Arc<Stop> = Arc::default();
-        let replica = Replica::new(&identity, 0, Twice.erase().0, policy, stop.clone());
-        Answering { replica: Arc::new(replica), reads: Arc::default(), lease_reads: Arc::default(), stop }
-    }
-
-    /// One stream to a node.
-    struct Client {
-        requests: mpsc::UnboundedSender<QueryRequest>,
-        replies: Replies<QueryReply>,
-    }
-
-    impl Client {
-        fn of(answering: &Answering) -> Client {
-            let (requests, outgoing) = crate::courier::outgoing();
-            Client { requests, replies: answering.clone().serve(outgoing) }
-        }
-
-        /// Asks the numbers from 0 on, in these parts.
-        fn ask(&self, id: u64, parts: &[(Freshness, u64, u64, u32)]) {
-            let part = |&(freshness, at_least, timeout_ms, count)| QueryPart {
-                freshness,
-                at_least,
-                timeout_ms,
-                count,
-            };
-            let parts: Vec<QueryPart> = parts.iter().map(part).collect();
-            let mut run = BytesMut::new();
-            for number in 0..parts.iter().map(|part| u64::from(part.count)).sum() {
-                push_query(&mut run, &Bincode::encode(&number).unwrap());
-            }
-            self.requests.send(QueryRequest { id, parts, run: run.freeze() }).unwrap();
-        }
-
-        async fn next(&mut self) -> QueryReply {
-            let waiting = tokio::time::timeout(Duration::from_secs(30), self.replies.next());
-            waiting.await.expect("a reply comes").expect("the stream goes on").unwrap()
-        }
-
-        /// Nothing more comes for the moment.
-        async fn rest(&mut self) {
-            let waiting = tokio::time::timeout(Duration::from_millis(50), self.replies.next());
-            assert!(waiting.await.is_err(), "an answer came too early");
-        }
-    }
-
-    fn is_answered(answers: &Answers, first: u32, count: u32) {
-        assert_eq!((answers.first, answers.count), (first, count));
-        let QueryOutcome::Answered { answers, .. } = &answers.outcome else { panic!("{answers:?}") };
-        let numbers: Vec<u64> = replies(answers.clone())
-            .map(|reply| match reply {
-                Reply::Reply(bytes) => Bincode::decode(&bytes).unwrap(),
-                Reply::Undecodable(reason) => panic!("{reason}"),
-            })
-            .collect();
-        let expected: Vec<u64> = (first..first + count).map(|number| 2 * u64::from(number)).collect();
-        assert_eq!(numbers, expected);
-    }
-
-    const MINUTE: u64 = 60_000;
-
-    #[tokio::test]
-    async fn what_waits_holds_up_nothing_else_of_its_message_and_is_told_that_it_does() {
-        let mut client = Client::of(&answering());
-        // In the middle stands what waits for a log index that does not come, and for a round that nobody makes.
-        client.ask(
-            7,
-            &[
-                (Freshness::Any, 0, MINUTE, 2),
-                (Freshness::Any, 5, 700, 3),
-                (Freshness::Quorum, 0, 900, 1),
-                (Freshness::Any, 0, MINUTE, 1),
-            ],
-        );
-        let reply = client.next().await;
-        assert_eq!((reply.id, reply.answers.len()), (7, 2));
-        is_answered(&reply.answers[0], 0, 2);
-        is_answered(&reply.answers[1], 6, 1);
-        let sign = client.next().await;
-        assert_eq!(sign, QueryReply { id: 7, answers: Vec::new() });
-        for (first, count, text) in [
-            (2, 3, "this replica did not come to log index 5 before the deadline"),
-            (5, 1, "no majority of the members answered before the deadline"),
-        ] {
-            let outcome = QueryOutcome::Failed { reason: text.to_owned(), applied: 0 };
-            assert_eq!(client.next().await.answers, [Answers { first, count, outcome }]);
-        }
-        // The message is done: there are no more signs of it, and the stream serves the next one.
-        client.ask(8, &[(Freshness::Any, 0, MINUTE, 1)]);
-        is_answered(&client.next().await.answers[0], 0, 1);
-        assert!(tokio::time::timeout(2 * SIGN, client.replies.next()).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn message_is_answered_by_a_round_that_began_after_it_had_come() {
-        let answering = answering();
-        let (rounds, end_round) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
-        let (began, ends) = (rounds.clone(), end_round.clone());
-        let serving = tokio::spawn(answering.reads.clone().run(move || {
-            let (began, ends) = (began.clone(), ends.clone());
-            async move {
-                let round = began.fetch_add(1, Ordering::SeqCst);
-                ends.acquire().await.unwrap().forget();
-                Ok(round)
-            }
-        }));
-        let blank = |number| {
-            let mut entry = Entry::new(EntryKind::Blank, Bytes::new());
-            (entry.header.term, entry.header.number) = (1, number);
-            entry
-        };
-        answering.replica.apply(vec![blank(0)]).await.unwrap();
-        let mut client = Client::of(&answering);
-        client.ask(1, &[(Freshness::Quorum, 0, MINUTE, 3)]);
-        client.rest().await;
-        assert_eq!(rounds.load(Ordering::SeqCst), 1);
-        // The first round is under way: it may have begun before what the second message must see.
-        client.ask(2, &[(Freshness::Quorum, 0, MINUTE, 3)]);
-        client.rest().await;
-        end_round.add_permits(1);
-        let reply = client.next().await;
-        assert_eq!(reply.id, 1);
-        is_answered(&reply.answers[0], 0, 3);
-        client.rest().await;
-        // Nor is it answered before the replica has applied what its round has found.
-        end_round.add_permits(1);
-        client.rest().await;
-        answering.replica.apply(vec![blank(1)]).await.unwrap();
-        let reply = client.next().await;
-        assert_eq!((reply.id, rounds.load(Ordering::SeqCst)), (2, 2));
-        is_answered(&reply.answers[0], 0, 3);
-        serving.abort();
-    }
-
-    #[tokio::test]
-    async fn many_queries_take_several_visits_and_each_answer_keeps_its_place() {
-        let mut client = Client::of(&answering());
-        client.ask(1, &[(Freshness::Any, 0, MINUTE, 2_000), (Freshness::Any, 0, MINUTE, 3_000)]);
-        let (mut next, mut visits) = (0, 0);
-        while next < 5_000 {
-            let reply = client.next().await;
-            let [answers] = &reply.answers[..] else { panic!("queries side by side are answered together") };
-            assert!(answers.count <= VISIT.queries);
-            is_answered(answers, next, answers.count);
-            (next, visits) = (next + answers.count, visits + 1);
-        }
-        assert!(visits >= 5);
-    }
-
-    #[tokio::test]
-    async fn message_that_does_not_hold_its_queries_ends_its_stream() {
-        let mut client = Client::of(&answering());
-        let part = QueryPart { freshness: Freshness::Any, at_least: 0, timeout_ms: 1, count: 2 };
-        let run = Bytes::from_static(&[1, 0, 0, 0, 9]);
-        client.requests.send(QueryRequest { id: 1, parts: vec![part], run }).unwrap();
-        let error = client.replies.next().await.unwrap().unwrap_err();
-        assert!(matches!(error, TransportError::Malformed(_)), "{error}");
-        assert!(client.replies.next().await.is_none());
-    }
-
-    #[tokio::test]
-    async fn node_that_stops_says_so_to_whoever_waits() {
-        let answering = answering();
-        let mut client = Client::of(&answering);
-        client.ask(1, &[(Freshness::Any, 9, MINUTE, 1)]);
-        client.rest().await;
-        answering.stop.set(crate::error::Stopped::Shutdown);
-        let error = client.replies.next().await.unwrap().unwrap_err();
-        assert_eq!(error, TransportError::Refused("the node was shut down".to_owned()));
-        assert!(client.replies.next().await.is_none());
-    }
 }

@@ -186,7 +186,7 @@ impl<S: Service> Node<S> {
             replica: replica.clone(),
             log,
             queue: queue.clone(),
-            answering: Answering { replica, reads, lease_reads, stop: stop.clone() },
+            answering: Answering::new(replica, reads, lease_reads, stop.clone()),
             receiving: Arc::new(Receiving { snapshots, transfers: AtomicU64::new(0) }),
             changer,
             heard,
