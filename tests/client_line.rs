@@ -16,9 +16,9 @@ use lovebird_core::session::Opened;
 use lovebird_core::transport::{
     AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
     HandOverRequest, Hello, HelloReply, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
-    SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, Transport, TransportError,
-    TransportResult, VoteReply, VoteRequest,
+    ProposeRequest, QueryOpen, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk,
+    SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, Transport,
+    TransportError, TransportResult, VoteReply, VoteRequest,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -149,7 +149,11 @@ impl Endpoint for Node {
         not_played()
     }
 
-    async fn query(&self, _: QueryRequest) -> TransportResult<QueryReply> {
+    async fn query(
+        &self,
+        _: QueryOpen,
+        _: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>> {
         not_played()
     }
 

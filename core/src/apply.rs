@@ -10,31 +10,29 @@
 //! Invariants, asserted: entries are applied in the order of their numbers without a gap; a record's log index is the one
 //! that the log gave it. A panic on the replica's thread, the user's or ours, stops the node.
 
+mod entry;
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, oneshot};
 
-use crate::codec::{Bincode, Codec, CodecError};
-use crate::context::Context;
-use crate::entry::{Entry, EntryId, EntryKind};
+use crate::entry::{Entry, EntryId};
 use crate::error::Stopped;
-use crate::fence::{Numbering, Token, count};
+use crate::fence::{Numbering, Token};
 use crate::identity::{ClusterId, GroupId, Identity, Membership};
 use crate::machine::{Capture, Machine, WorkingCopy};
 use crate::progress::Progress;
-use crate::raft::{Applied, membership_of};
-use crate::record::{Number, records_in};
-use crate::reply::push_reply;
+use crate::raft::Applied;
+use crate::record::Number;
 use crate::runtime::Worker;
 use crate::service::Model;
-use crate::session::{Admission, Kept, Opening, SessionTable, Sessions};
+use crate::session::{Kept, SessionTable, Sessions};
 use crate::snapshot_store::{SnapshotFile, SnapshotMeta, read_sessions};
 use crate::stop::Stop;
+use entry::apply_entry;
 
 /// When to take a snapshot: as soon as one of the two has been applied since the last.
 #[derive(Clone, Copy, Debug)]
@@ -283,22 +281,22 @@ impl Replica {
         Ok(results)
     }
 
-    /// Answers a query from the state as it is, and says at which log index that is.
-    pub(crate) async fn query(&self, query: Bytes) -> Result<(u64, Result<Vec<u8>, CodecError>), Stopped> {
+    /// Lets `look` see the state as it is, and at which log index that is. Nothing is applied meanwhile.
+    pub(crate) async fn visit<T, F>(&self, look: F) -> Result<T, Stopped>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Machine, u64) -> T + Send + 'static,
+    {
         self.run(move |machine, applying| {
             let index = lock(&applying.position).numbering.last_index;
-            (index, machine.query(&query))
+            look(machine.as_ref(), index)
         })
         .await
     }
 
     /// Captures the state for whoever follows the log from there on, and says at which log index that is.
     pub(crate) async fn capture_state(&self) -> Result<(u64, Capture), Stopped> {
-        self.run(move |machine, applying| {
-            let index = lock(&applying.position).numbering.last_index;
-            (index, machine.capture())
-        })
-        .await
+        self.visit(|machine, index| (index, machine.capture())).await
     }
 
     /// Captures the state and the sessions for a snapshot. `None` before anything was applied.
@@ -354,148 +352,6 @@ impl Replica {
 /// Only for what is never held while the user's code runs.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no code panics while it holds this lock")
-}
-
-/// Applies one entry and moves `position` behind it.
-fn apply_entry(
-    applying: &Applying,
-    machine: &mut dyn Machine,
-    position: &mut Position,
-    entry: &Entry,
-) -> Applied {
-    let header = &entry.header;
-    if let Some(last) = position.last {
-        assert!(
-            header.number == last.number + 1,
-            "entry {} was to be applied behind {last}: entries are applied in order and without gaps",
-            entry.id()
-        );
-    }
-    let before = position.numbering;
-    let (after, first_index) = count(before, header);
-    assert!(
-        header.first_index == first_index.unwrap_or(0),
-        "the log numbers the records of entry {} from {}, counting gives {first_index:?}",
-        entry.id(),
-        header.first_index
-    );
-    let mut replies = BytesMut::new();
-    let mut stands_at = first_index;
-    match header.kind {
-        EntryKind::Blank => {}
-        EntryKind::Membership => {
-            position.membership = membership_of(entry).expect("a membership entry holds a membership");
-            position.membership_at = Some(entry.id());
-        }
-        EntryKind::Barrier => begin(applying, machine, after),
-        EntryKind::Sessions => {
-            if after.position > before.position {
-                open_sessions(&mut lock(&applying.sessions), entry, after.time, &mut replies);
-                stands_at = Some(after.last_index + 1);
-            }
-        }
-        EntryKind::Commands | EntryKind::Outcomes => {
-            if let Some(first_index) = first_index {
-                apply_records(applying, machine, entry, first_index, after.time, &mut replies);
-            }
-        }
-    }
-    position.last = Some(entry.id());
-    position.numbering = after;
-    Applied { first_index: stands_at, replies: replies.freeze() }
-}
-
-/// A barrier has been applied. If it is this node's own, it leads from here on.
-fn begin(applying: &Applying, machine: &dyn Machine, numbering: Numbering) {
-    if lock(&applying.awaited).token != Some(numbering.token) {
-        return;
-    }
-    let sessions = lock(&applying.sessions).sessions().clone();
-    let copy = machine.working_copy();
-    let beginning = Beginning { token: numbering.token, numbering, sessions, copy };
-    let mut awaited = lock(&applying.awaited);
-    // Another leadership of this node may have begun meanwhile, with a barrier of its own.
-    if awaited.token == Some(numbering.token) {
-        awaited.beginning = Some(beginning);
-    }
-}
-
-fn open_sessions(table: &mut SessionTable, entry: &Entry, time: u64, replies: &mut BytesMut) {
-    table.advance(time);
-    for record in records_in(&entry.body) {
-        let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of openings: {e}", entry.id()));
-        let opening = Bincode::decode::<Opening>(record.payload)
-            .unwrap_or_else(|e| panic!("entry {} holds no opening of a session: {e}", entry.id()));
-        let opened = table.open(&opening, time);
-        push_reply(replies, Ok(&Bincode::encode(&opened).expect("what opening came to is plain data")));
-    }
-}
-
-fn apply_records(
-    applying: &Applying,
-    machine: &mut dyn Machine,
-    entry: &Entry,
-    first_index: u64,
-    time: u64,
-    replies: &mut BytesMut,
-) {
-    let header = &entry.header;
-    assert!(
-        header.codec == Bincode::ID,
-        "entry {} is written by codec {}, which this build does not know: upgrade this node",
-        entry.id(),
-        header.codec
-    );
-    assert!(
-        header.kind == machine.model().entry_kind(),
-        "entry {} holds {:?}, which a service in the {} model does not apply: start it in the model of its log",
-        entry.id(),
-        header.kind,
-        machine.model()
-    );
-    // Which command each is, and where its reply ends.
-    let mut applied = Vec::with_capacity(header.record_count as usize);
-    let mut next = first_index;
-    for record in records_in(&entry.body) {
-        let record = record.unwrap_or_else(|e| panic!("entry {} is not a run of records: {e}", entry.id()));
-        let context = Context::new(applying.origin, next, header.term, Duration::from_nanos(time));
-        machine.apply(&context, record.payload, replies);
-        applied.push((record.number, replies.len()));
-        next += 1;
-    }
-    enter(applying, &applied, first_index, time, replies);
-    assert!(
-        next - first_index == u64::from(header.record_count),
-        "entry {} holds {} records, its header says {}",
-        entry.id(),
-        next - first_index,
-        header.record_count
-    );
-}
-
-/// Enters the applied commands of one entry, the first of which stands at log index `next`, into their sessions. Locked once an entry
-/// and never while the user's code runs: whoever answers a duplicate must not wait for that.
-///
-/// # Panics
-/// If one must not have been let in. What was applied is then never seen: the panic ends the replica.
-fn enter(applying: &Applying, applied: &[(Number, usize)], mut next: u64, time: u64, replies: &[u8]) {
-    let mut sessions = lock(&applying.sessions);
-    sessions.advance(time);
-    let mut start = 0;
-    for &(number, end) in applied {
-        if number.session != 0 {
-            let admission = sessions.admit(number);
-            assert!(
-                admission == Admission::New,
-                "command {} of session {} stands at log index {next}, and is {admission:?}: a leader let in what it must not",
-                number.sequence,
-                number.session
-            );
-            sessions.keep(number, time, next, &replies[start..end]);
-        }
-        start = end;
-        next += 1;
-    }
 }
 
 /// What a panic said.

@@ -9,7 +9,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::outcome::{not_committed, unknown};
@@ -75,17 +76,23 @@ pub(crate) async fn open_stream(
     open: ProposeOpen,
     patience: Duration,
 ) -> TransportResult<(mpsc::UnboundedSender<ProposeRequest>, Replies<ProposeReply>)> {
-    let (requests, outgoing) = mpsc::unbounded_channel::<ProposeRequest>();
-    let outgoing = stream::unfold(outgoing, async |mut outgoing| {
-        outgoing.recv().await.map(|request| (request, outgoing))
-    });
-    match runtime::timeout(patience, endpoint.propose(open, outgoing.boxed())).await {
+    let (requests, outgoing) = outgoing();
+    match runtime::timeout(patience, endpoint.propose(open, outgoing)).await {
         Ok(replies) => Ok((requests, replies?)),
         Err(_) => Err(no_answer()),
     }
 }
 
-fn no_answer() -> TransportError {
+/// Where requests go in, and the stream of them.
+pub(crate) fn outgoing<T: Send + 'static>() -> (mpsc::UnboundedSender<T>, BoxStream<'static, T>) {
+    let (requests, outgoing) = mpsc::unbounded_channel();
+    let outgoing = stream::unfold(outgoing, async |mut outgoing: mpsc::UnboundedReceiver<T>| {
+        outgoing.recv().await.map(|request| (request, outgoing))
+    });
+    (requests, outgoing.boxed())
+}
+
+pub(crate) fn no_answer() -> TransportError {
     TransportError::Broken { address: "the other side".to_owned(), reason: "it does not answer".to_owned() }
 }
 

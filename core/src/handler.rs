@@ -1,15 +1,14 @@
 //! The node's side of every message: what peers and clients ask of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use futures_util::future::ready;
 use futures_util::stream::BoxStream;
 
+use crate::answers::Answering;
 use crate::apply::Replica;
-use crate::error::Stopped;
 use crate::formation::Formation;
 use crate::identity::{GroupId, Identity};
 use crate::intake::Intake;
@@ -21,15 +20,14 @@ use crate::planted::{self, Bug};
 use crate::proposal::Proposal;
 use crate::queue::Queue;
 use crate::raft::Consensus;
-use crate::read::Reads;
-use crate::runtime::{self, Instant};
+use crate::runtime;
 use crate::snapshot::{self, Receiving};
 use crate::stop::Stop;
 use crate::subscription::feed;
 use crate::transport::{
     AppendReply, AppendRequest, ChangeReply, ChangeRequest, ClusterInfo, Confirm, Endpoint, ExportPiece,
-    Freshness, HandOverReply, HandOverRequest, Hello, HelloReply, Member, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
+    HandOverReply, HandOverRequest, Hello, HelloReply, Member, ProposeOpen, ProposeReply, ProposeRequest,
+    QueryOpen, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer,
     SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, TransportError,
     TransportResult, VoteReply, VoteRequest,
 };
@@ -44,8 +42,7 @@ pub(crate) struct Handler {
     pub(crate) replica: Arc<Replica>,
     pub(crate) log: Arc<dyn LogStore>,
     pub(crate) queue: Arc<Queue<Proposal>>,
-    pub(crate) reads: Arc<Reads>,
-    pub(crate) lease_reads: Arc<Reads>,
+    pub(crate) answering: Answering,
     pub(crate) receiving: Arc<Receiving>,
     pub(crate) changer: Arc<Changer>,
     pub(crate) heard: Arc<Heard>,
@@ -112,41 +109,6 @@ impl Handler {
     fn cluster_info(&self) -> ClusterInfo {
         let Identity { cluster, cluster_name, initial_members, model, .. } = self.identity.clone();
         ClusterInfo { id: cluster, name: cluster_name, initial_members, model }
-    }
-
-    /// Waits until this replica is as fresh as a query asks.
-    async fn ready(&self, freshness: Freshness, at_least: u64, deadline: Instant) -> Result<(), String> {
-        let reads = match freshness {
-            Freshness::Quorum => Some(&self.reads),
-            Freshness::Lease => Some(&self.lease_reads),
-            Freshness::Any => None,
-        };
-        if let Some(reads) = reads {
-            let number = reads.number(deadline).await?;
-            crate::sometimes!(
-                self.replica.position().last.is_none_or(|last| last.number < number),
-                "a read waits until its replica has applied what was committed"
-            );
-            if !planted::is(Bug::ReadBeforeApplied) {
-                self.replica.wait_applied(number).await;
-            }
-        }
-        if !planted::is(Bug::IgnoreAtLeast) {
-            crate::sometimes!(
-                self.replica.applied_index() < at_least,
-                "a read waits for the log index that it asks for"
-            );
-            self.replica.wait_index(at_least).await;
-        }
-        Ok(())
-    }
-
-    async fn answer(&self, query: bytes::Bytes) -> Result<QueryReply, Stopped> {
-        let (index, answer) = self.replica.query(query).await?;
-        Ok(match answer {
-            Ok(answer) => QueryReply::Answer { index, answer: answer.into() },
-            Err(error) => QueryReply::Failed { reason: error.to_string(), malformed: true, applied: index },
-        })
     }
 }
 
@@ -228,23 +190,14 @@ impl Endpoint for Handler {
         Ok(intake.serve(open, requests))
     }
 
-    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
+    async fn query(
+        &self,
+        open: QueryOpen,
+        requests: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>> {
         self.running()?;
-        self.check_group(request.group)?;
-        let patience = Duration::from_millis(request.timeout_ms);
-        let ready = self.ready(request.freshness, request.at_least, Instant::now() + patience);
-        let reason = match runtime::timeout(patience, ready).await {
-            Ok(Ok(())) => match self.answer(request.query).await {
-                Ok(reply) => return Ok(reply),
-                Err(stopped) => stopped.to_string(),
-            },
-            Ok(Err(reason)) => reason,
-            Err(_) if request.freshness == Freshness::Any => {
-                format!("this replica did not come to log index {} before the deadline", request.at_least)
-            }
-            Err(_) => "no majority of the members answered before the deadline".to_owned(),
-        };
-        Ok(QueryReply::Failed { reason, malformed: false, applied: self.replica.applied_index() })
+        self.check_group(open.group)?;
+        Ok(self.answering.clone().serve(requests))
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {

@@ -21,6 +21,15 @@
 //!    way, the client sends again.
 //! 7. Whoever follows the log ([`subscription`]) is sent the same bytes once they are applied.
 //!
+//! # How a query passes through
+//!
+//! 1. The client encodes it. What is asked while a message is under way is the next message, on one long stream to the node
+//!    that the client prefers; if the stream breaks or the node gives no sign, the queries are asked again elsewhere.
+//! 2. The node makes sure, once a message, that it is as fresh as its queries ask: by one round among the nodes that began after
+//!    the message had come, or by waiting for a log index.
+//! 3. It answers all that may be answered in one visit to the state, and what has to wait longer later, so that no query is
+//!    held up by another one. What was answered together goes back as one message.
+//!
 //! # Invariants
 //!
 //! - Only `raft`, and the runtime that it is given, name openraft; only `raft`, the log engine and whoever reads it know entry
@@ -29,6 +38,7 @@
 //!   by `apply`; in between it is `Bytes`.
 //! - A command of a session enters the log at most once, and every retry gets the first reply.
 //! - "Not committed" is said only where it is certain. Otherwise the outcome is unknown, and said to be.
+//! - A linearizable query is answered from no state that lacks what was acknowledged before it was asked.
 //! - Nothing is acknowledged that a majority does not hold durably.
 //! - Nothing waits for a timer in order to make a batch larger.
 //!
@@ -53,6 +63,7 @@ pub mod entry;
 pub mod fence;
 pub mod session;
 pub mod reply;
+pub mod query_run;
 
 // The seams.
 pub mod runtime;
@@ -76,6 +87,7 @@ mod machine;
 mod progress;
 mod outcome;
 mod read;
+mod answers;
 mod snapshot;
 pub mod subscription;
 

@@ -6,12 +6,13 @@ use std::io::{self, Read, Write};
 
 use bytes::BytesMut;
 
-use crate::codec::{Bincode, Codec, CodecError};
+use crate::codec::{Bincode, Codec, CodecError, write_to};
 use crate::context::Context;
 use crate::planted::{self, Bug};
 use crate::primary_backup::PrimaryBackup;
+use crate::query_run::QUERY_BYTES_MAX;
 use crate::record::PAYLOAD_BYTES_MAX;
-use crate::reply::{push_reply, push_reply_with};
+use crate::reply::{push_reply, push_reply_with, write_reply};
 use crate::service::Model;
 use crate::state_machine::{Snapshot, StateMachine};
 
@@ -29,8 +30,11 @@ pub(crate) trait Machine: Send {
     /// If the user's `apply` does, or gives a reply that cannot be encoded.
     fn apply(&mut self, context: &Context, payload: &[u8], replies: &mut BytesMut);
 
-    /// Answers one query.
-    fn query(&self, query: &[u8]) -> Result<Vec<u8>, CodecError>;
+    /// Answers one query and appends the answer; if it cannot be decoded, or its answer not be encoded, that.
+    ///
+    /// # Panics
+    /// If the user's `query` does.
+    fn query(&self, query: &[u8], answers: &mut BytesMut);
 
     /// Captures the state.
     fn capture(&self) -> Capture;
@@ -89,9 +93,14 @@ impl<S: StateMachine> Machine for Typed<S> {
         }
     }
 
-    fn query(&self, query: &[u8]) -> Result<Vec<u8>, CodecError> {
-        let answer = self.machine.query(Bincode::decode::<S::Query>(query)?);
-        Bincode::encode(&answer)
+    fn query(&self, query: &[u8], answers: &mut BytesMut) {
+        match Bincode::decode::<S::Query>(query) {
+            Ok(query) => {
+                let answer = self.machine.query(query);
+                write_reply(answers, QUERY_BYTES_MAX, |out| write_to(&answer, out));
+            }
+            Err(error) => push_reply(answers, Err(&error.to_string())),
+        }
     }
 
     fn capture(&self) -> Capture {

@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::answers::Answering;
 use crate::apply::{Replica, SnapshotPolicy};
 use crate::client::{Client, ClientOptions, Core};
 use crate::error::{StartError, Stopped};
@@ -182,11 +183,10 @@ impl<S: Service> Node<S> {
             formation: formation.clone(),
             consensus: consensus.clone(),
             peers: peers.clone(),
-            replica,
+            replica: replica.clone(),
             log,
             queue: queue.clone(),
-            reads,
-            lease_reads,
+            answering: Answering::new(replica, reads, lease_reads, stop.clone()),
             receiving: Arc::new(Receiving { snapshots, transfers: AtomicU64::new(0) }),
             changer,
             heard,

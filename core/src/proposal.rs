@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use crate::outcome::{Pieces, unknown};
-use crate::queue::{Queue, Queued};
+use crate::outcome::{Pieces, not_committed, unknown};
+use crate::queue::{Queue, Queued, too_late};
 use crate::runtime::Instant;
 use crate::transport::{Outcome, ProposalKind, ProposeReply};
 
@@ -42,6 +42,16 @@ impl Queued for Proposal {
         self.codec == first.codec && self.kind == first.kind
     }
 
+    fn refuse(self, reason: &str) {
+        self.finish(not_committed(reason));
+    }
+
+    fn expire(self) {
+        self.finish(too_late());
+    }
+}
+
+impl Proposal {
     fn finish(mut self, outcome: Outcome) {
         self.sender.tell(outcome);
     }

@@ -158,7 +158,9 @@ impl Proposer {
                     }
                 }
                 () = self.hold.released(), if held => {}
-                () = runtime::sleep(TICK), if !free => self.queue.expire(),
+                () = runtime::sleep(TICK), if !free => {
+                        self.queue.expire();
+                    }
             }
         }
         if !under_way.is_empty() {
@@ -194,7 +196,9 @@ impl Proposer {
                             return None;
                         }
                     }
-                    () = runtime::sleep(TICK) => self.queue.expire(),
+                    () = runtime::sleep(TICK) => {
+                        self.queue.expire();
+                    }
                 }
             };
             match outcome {

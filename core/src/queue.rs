@@ -1,8 +1,9 @@
-//! What waits to be carried on, in the order in which it came: a client's commands, a node's proposals.
+//! What waits to be carried on, in the order in which it came: a client's commands, its queries, a node's proposals.
 //!
 //! Nothing here waits for a timer: whoever carries things on yields once, then takes everything that has gathered while
 //! the last batch was under way. A queue is bounded in bytes and in number; beyond that it refuses at once, so that
-//! overload is answered quickly instead of growing. Whatever leaves it unsent is told that it is certainly not committed.
+//! overload is answered quickly instead of growing. Whatever leaves it unsent is told so: a command, that it is certainly not
+//! committed.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
@@ -41,8 +42,17 @@ pub(crate) trait Queued {
     /// It comes back, to be taken again.
     fn come_back(&self) {}
 
-    /// Tells whoever waits for it.
-    fn finish(self, outcome: Outcome);
+    /// It leaves the queue unsent. Tells whoever waits for it why.
+    fn refuse(self, reason: &str);
+
+    /// It leaves the queue unsent since its deadline has passed. Tells whoever waits for it.
+    fn expire(self);
+}
+
+/// What a command is told that has waited too long.
+pub(crate) fn too_late() -> Outcome {
+    crate::sometimes!("a command waits for a leader until its deadline");
+    not_committed("no leader took the command before its deadline")
 }
 
 /// See the module.
@@ -76,12 +86,12 @@ impl<T: Queued> Queue<T> {
         let refusal = {
             let mut state = self.state();
             if let Some(reason) = &state.closed {
-                reason.clone()
+                Some(reason.clone())
             } else if state.items.len() >= NUMBER_MAX
                 || state.bytes + item.bytes() > BYTES_MAX.max(item.bytes())
             {
-                crate::sometimes!("a queue is full, and a command is refused");
-                T::FULL.to_owned()
+                crate::sometimes!("a queue is full, and refuses what comes");
+                None
             } else {
                 state.bytes += item.bytes();
                 state.items.push_back(item);
@@ -90,7 +100,7 @@ impl<T: Queued> Queue<T> {
                 return;
             }
         };
-        item.finish(not_committed(refusal));
+        item.refuse(refusal.as_deref().unwrap_or(T::FULL));
     }
 
     /// Puts back what was taken, in its order, to be taken again before what has come since. Refuses it if the queue is closed.
@@ -98,7 +108,7 @@ impl<T: Queued> Queue<T> {
         let mut state = self.state();
         if let Some(reason) = state.closed.clone() {
             drop(state);
-            items.into_iter().for_each(|item| item.finish(not_committed(reason.clone())));
+            items.into_iter().for_each(|item| item.refuse(&reason));
             return;
         }
         for item in items.into_iter().rev() {
@@ -159,17 +169,17 @@ impl<T: Queued> Queue<T> {
                 }
             }
         }
-        finish_expired(expired);
+        expired.into_iter().for_each(T::expire);
         taken
     }
 
-    /// Ends what has waited too long.
-    pub(crate) fn expire(&self) {
+    /// Ends what has waited too long. Tells whether there was any.
+    pub(crate) fn expire(&self) -> bool {
         let now = Instant::now();
         let expired: Vec<T> = {
             let mut state = self.state();
             if state.items.iter().all(|item| item.deadline() > now) {
-                return;
+                return false;
             }
             let (expired, kept): (Vec<_>, Vec<_>) =
                 state.items.drain(..).partition(|item| item.deadline() <= now);
@@ -177,7 +187,13 @@ impl<T: Queued> Queue<T> {
             state.bytes = state.items.iter().map(T::bytes).sum();
             expired
         };
-        finish_expired(expired);
+        expired.into_iter().for_each(T::expire);
+        true
+    }
+
+    /// Shows all that waits, to be changed. What it says of its bytes must stay the same.
+    pub(crate) fn each(&self, change: impl FnMut(&mut T)) {
+        self.state().items.iter_mut().for_each(change);
     }
 
     /// Refuses all that waits and all that comes.
@@ -189,7 +205,7 @@ impl<T: Queued> Queue<T> {
             std::mem::take(&mut state.items)
         };
         for item in waiting {
-            item.finish(not_committed(reason));
+            item.refuse(reason);
         }
         self.changed.notify_one();
     }
@@ -197,12 +213,5 @@ impl<T: Queued> Queue<T> {
     /// Whether nothing more will come.
     pub(crate) fn is_closed(&self) -> bool {
         self.state().closed.is_some()
-    }
-}
-
-fn finish_expired<T: Queued>(expired: Vec<T>) {
-    for item in expired {
-        crate::sometimes!("a command waits for a leader until its deadline");
-        item.finish(not_committed("no leader took the command before its deadline"));
     }
 }

@@ -1,7 +1,10 @@
-//! Replies, laid end to end, one a command: what `apply` answered, on its way back to the callers.
+//! Replies, laid end to end, one a command: what `apply` answered, on its way back to the callers. The answers to queries are laid
+//! out in the same way.
 //!
 //! Little-endian: a tag (1 byte: 0 reply, 1 undecodable), a length (4 bytes), then the encoded reply or, where every
 //! replica alike could not decode the command, a sentence on why.
+
+use std::io::{self, Write};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -13,9 +16,12 @@ const UNDECODABLE: u8 = 1;
 pub enum Reply {
     /// The state machine's reply, encoded.
     Reply(Bytes),
-    /// No replica could decode the command; it had no effect.
+    /// No replica could decode the command; it had no effect. Or the query could not be decoded, or its answer not be encoded.
     Undecodable(String),
 }
+
+/// What stands before each reply.
+const HEADER_BYTES: usize = 5;
 
 /// Appends one reply to a run of them.
 pub fn push_reply(out: &mut BytesMut, reply: Result<&[u8], &str>) {
@@ -23,7 +29,7 @@ pub fn push_reply(out: &mut BytesMut, reply: Result<&[u8], &str>) {
         Ok(bytes) => (REPLY, bytes),
         Err(text) => (UNDECODABLE, text.as_bytes()),
     };
-    out.reserve(5 + bytes.len());
+    out.reserve(HEADER_BYTES + bytes.len());
     out.put_u8(tag);
     out.put_u32_le(bytes.len() as u32);
     out.put_slice(bytes);
@@ -47,10 +53,32 @@ pub(crate) fn push_reply_with<E>(
     encoded
 }
 
+/// Appends what `write` writes as a reply of at most `bytes_max`. If it fails, or writes more, the reply says so instead.
+pub(crate) fn write_reply(
+    out: &mut BytesMut,
+    bytes_max: usize,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) {
+    let start = out.len();
+    out.put_slice(&[REPLY, 0, 0, 0, 0]);
+    let written = write(&mut (&mut *out).writer());
+    let bytes = out.len() - start - HEADER_BYTES;
+    let fault = match written {
+        Ok(()) if bytes <= bytes_max => {
+            out[start + 1..start + HEADER_BYTES].copy_from_slice(&(bytes as u32).to_le_bytes());
+            return;
+        }
+        Ok(()) => format!("the answer has {bytes} bytes, at most {bytes_max} are allowed"),
+        Err(error) => format!("the answer cannot be encoded: {error}"),
+    };
+    out.truncate(start);
+    push_reply(out, Err(&fault));
+}
+
 /// The replies of a run, in order. Ends early if the bytes are damaged: callers count.
 pub fn replies(mut run: Bytes) -> impl Iterator<Item = Reply> {
     std::iter::from_fn(move || {
-        if run.len() < 5 {
+        if run.len() < HEADER_BYTES {
             return None;
         }
         let tag = run.get_u8();
@@ -71,8 +99,36 @@ pub fn replies(mut run: Bytes) -> impl Iterator<Item = Reply> {
 pub fn split_replies(run: &mut Bytes, count: u32) -> Option<Bytes> {
     let mut end = 0;
     for _ in 0..count {
-        let length = run.get(end + 1..end + 5)?;
-        end += 5 + u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let length = run.get(end + 1..end + HEADER_BYTES)?;
+        end += HEADER_BYTES + u32::from_le_bytes([length[0], length[1], length[2], length[3]]) as usize;
     }
     (end <= run.len()).then(|| run.split_to(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_or_cannot_be_written_leaves_a_sentence_and_harms_no_other() {
+        let mut run = BytesMut::new();
+        write_reply(&mut run, 3, |out| out.write_all(b"one"));
+        write_reply(&mut run, 3, |out| out.write_all(b"four"));
+        write_reply(&mut run, 3, |out| {
+            out.write_all(b"a")?;
+            Err(io::Error::other("no way to say this"))
+        });
+        write_reply(&mut run, 3, |out| out.write_all(b""));
+        let found: Vec<Reply> = replies(run.freeze()).collect();
+        let said = |text: &str| Reply::Undecodable(text.to_owned());
+        assert_eq!(
+            found,
+            [
+                Reply::Reply(Bytes::from_static(b"one")),
+                said("the answer has 4 bytes, at most 3 are allowed"),
+                said("the answer cannot be encoded: no way to say this"),
+                Reply::Reply(Bytes::new()),
+            ]
+        );
+    }
 }

@@ -17,7 +17,8 @@ use crate::context::Context;
 /// - `apply` is called on every replica, in log order, exactly once a command since the snapshot that was last restored
 ///   (or since `Default`-like birth). After a restart the replica begins at its newest snapshot and replays what follows,
 ///   so anything that `apply` does to the outside world happens again: let it do nothing there.
-/// - `query` is called on one replica, the one that was asked.
+/// - `query` is called on one replica, the one that was asked: for many queries one after the other, while nothing is applied, for
+///   two milliseconds at most if each of them is quick. A slow query holds up what is to be applied.
 /// - `snapshot` is called between two `apply`s and should be quick, since nothing is applied meanwhile: capture now (clone
 ///   what is shared cheaply), and let [`Snapshot::write`] do the long work, later and on another thread.
 /// - `restore` replaces the whole state.

@@ -9,9 +9,9 @@ use bytes::BytesMut;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-use crate::outcome::unknown;
+use crate::outcome::{not_committed, unknown};
 use crate::planted::{self, Bug};
-use crate::queue::Queued;
+use crate::queue::{Queued, too_late};
 use crate::record::{Number, RECORD_HEADER_BYTES, push_record};
 use crate::runtime::Instant;
 use crate::transport::{Outcome, ProposalKind};
@@ -94,6 +94,17 @@ impl Command {
             || self.numbered != Numbered::None
             || planted::is(Bug::SendPlainAgain)
     }
+
+    /// Tells its caller.
+    pub(crate) fn finish(self, outcome: Outcome) {
+        let outcome = match outcome {
+            // Of this attempt that is certain, but not of an earlier one.
+            Outcome::NotCommitted { reason, .. } if self.in_doubt => unknown(reason),
+            outcome => outcome,
+        };
+        // An error means that nobody waits any more.
+        let _ = self.done.send(outcome);
+    }
 }
 
 /// What a [`Command`] holds.
@@ -151,14 +162,12 @@ impl Queued for Command {
         }
     }
 
-    /// An error means that nobody waits any more.
-    fn finish(self, outcome: Outcome) {
-        let outcome = match outcome {
-            // Of this attempt that is certain, but not of an earlier one.
-            Outcome::NotCommitted { reason, .. } if self.in_doubt => unknown(reason),
-            outcome => outcome,
-        };
-        let _ = self.done.send(outcome);
+    fn refuse(self, reason: &str) {
+        self.finish(not_committed(reason));
+    }
+
+    fn expire(self) {
+        self.finish(too_late());
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client: a handle to propose commands, ask queries and follow the log, typed at the edge and bytes inside.
 //!
-//! Clones share one line to the cluster, and another one for commands without a session: what many callers propose while a batch
-//! is under way travels as the next one. A handle from [`crate::node::Node::client`] begins at that node; one from
+//! Clones share one line to the cluster, another one for commands without a session, and a third one for queries: what many
+//! callers propose or ask while a message is under way travels as the next one. A handle from [`crate::node::Node::client`] begins at that node; one from
 //! [`Client::over`] at any of the nodes it was given. Either way a command finds the leader by itself.
 //!
 //! # Exactly once
@@ -20,6 +20,7 @@ mod batch;
 mod key;
 mod line;
 mod query;
+mod asking;
 mod unsettled;
 
 use std::collections::BTreeMap;
@@ -46,9 +47,11 @@ use crate::service::Service;
 use crate::session::Opened;
 use crate::subscription::Subscription;
 use crate::transport::{Endpoint, Outcome, ProposalKind, Transport};
+use asking::Asking;
 use command::{Command, Content, Numbered, Ticket};
 pub use key::{KEYS_KEPT, Key};
 use line::Line;
+use query::Question;
 
 /// Beyond its deadline, a caller waits so long for the outcome that is about to be given.
 const GRACE: Duration = Duration::from_millis(50);
@@ -130,10 +133,12 @@ pub(crate) struct Core {
 
 struct Shared {
     /// For what may be sent again.
-    line: Way,
+    line: Way<Command>,
     /// For commands without a session. A node that has such a command and does not answer must be waited for, and nothing else
     /// should have to wait with it.
-    plain_line: Way,
+    plain_line: Way<Command>,
+    /// For queries, which need no leader and no order.
+    queries: Way<Question>,
     nodes: Arc<Nodes>,
     options: ClientOptions,
     /// The sessions of names, as far as this client has met them.
@@ -152,20 +157,23 @@ impl Drop for Calling<'_> {
 }
 
 /// What waits, and the task that sends it.
-struct Way {
-    waiting: Arc<Queue<Command>>,
+struct Way<T> {
+    waiting: Arc<Queue<T>>,
     task: Task,
 }
 
-impl Way {
-    fn open(nodes: &Arc<Nodes>, expiry: Duration) -> Way {
+impl<T> Way<T> {
+    fn open<F>(send: impl FnOnce(Arc<Queue<T>>) -> F) -> Way<T>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let waiting = Arc::new(Queue::default());
-        let task = runtime::spawn(Line::new(waiting.clone(), nodes.clone(), expiry).run());
+        let task = runtime::spawn(send(waiting.clone()));
         Way { waiting, task }
     }
 }
 
-impl Drop for Way {
+impl<T> Drop for Way<T> {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -175,16 +183,18 @@ impl Core {
     /// A line to the nodes behind `endpoints`. Must be called within the runtime.
     pub(crate) fn new(endpoints: Vec<Arc<dyn Endpoint>>, options: ClientOptions) -> Self {
         let nodes = Arc::new(Nodes { endpoints, turn: AtomicUsize::new(0) });
-        let line = Way::open(&nodes, options.session_expiry);
-        let plain_line = Way::open(&nodes, options.session_expiry);
+        let send = |waiting| Line::new(waiting, nodes.clone(), options.session_expiry).run();
+        let (line, plain_line) = (Way::open(send), Way::open(send));
+        let queries = Way::open(|waiting| Asking::new(waiting, nodes.clone()).run());
         let (names, calling) = (Mutex::default(), AtomicUsize::new(0));
-        Core { shared: Arc::new(Shared { line, plain_line, nodes, options, names, calling }) }
+        Core { shared: Arc::new(Shared { line, plain_line, queries, nodes, options, names, calling }) }
     }
 
     /// Refuses what waits and what comes, and gives up what is under way.
     pub(crate) fn close(&self, reason: &str) {
         self.shared.line.waiting.close(reason);
         self.shared.plain_line.waiting.close(reason);
+        self.shared.queries.waiting.close(reason);
     }
 
     pub(crate) fn nodes(&self) -> &Arc<Nodes> {

@@ -118,7 +118,7 @@ pub enum Read {
 }
 
 /// What a replica must make sure of before it answers a query from what it has applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub enum Freshness {
     /// That it has applied everything that was committed when the query came; a quorum is asked.
     #[default]
@@ -129,37 +129,73 @@ pub enum Freshness {
     Any,
 }
 
-/// A query of the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueryRequest {
+/// How a stream of queries begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct QueryOpen {
     /// The group.
     pub group: GroupId,
+}
+
+/// Many queries in one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryRequest {
+    /// Names the request on its stream; its replies carry it.
+    pub id: u64,
+    /// How the queries are to be answered: the first part is of the first queries, and so on. As a rule there is one.
+    pub parts: Vec<QueryPart>,
+    /// The queries, as [`crate::query_run`] lays them out.
+    pub run: Bytes,
+}
+
+/// How some of the queries of a request are to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryPart {
     /// How fresh.
     pub freshness: Freshness,
     /// And not before the record with this log index.
     pub at_least: u64,
-    /// How long the sender will wait, in milliseconds from its arrival.
+    /// How long the sender will wait, in milliseconds from their arrival.
     pub timeout_ms: u64,
-    /// The encoded query.
-    pub query: Bytes,
+    /// How many queries.
+    pub count: u32,
 }
 
-/// Answers a [`QueryRequest`].
+/// Answers some of the queries of a [`QueryRequest`]: those that could be answered first, and the others later. One that answers
+/// none says that the node is there and the rest of the request still waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum QueryReply {
-    /// The answer.
-    Answer {
-        /// The log index at which the state was read.
+pub struct QueryReply {
+    /// The request.
+    pub id: u64,
+    /// What became of which queries.
+    pub answers: Vec<Answers>,
+}
+
+/// What became of some queries that stand one after the other in their request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answers {
+    /// Where the first of them stands in the request, from 0.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// What became of them.
+    pub outcome: QueryOutcome,
+}
+
+/// What became of queries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryOutcome {
+    /// They were answered from one and the same state.
+    Answered {
+        /// The log index at which it was read.
         index: u64,
-        /// The encoded answer.
-        answer: Bytes,
+        /// One answer a query, as [`crate::reply`] lays them out: it says also which query could not be decoded, so that asking it
+        /// again does not help.
+        answers: Bytes,
     },
-    /// It could not be answered.
+    /// They could not be answered, but may be elsewhere or later.
     Failed {
         /// Why, as a sentence.
         reason: String,
-        /// Whether the query itself was at fault, so that asking again does not help.
-        malformed: bool,
         /// The log index up to which the replica had applied then.
         applied: u64,
     },

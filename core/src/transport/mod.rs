@@ -29,8 +29,9 @@ use crate::service::Model;
 use crate::snapshot_store::SnapshotId;
 
 pub use clients::{
-    Freshness, IfPurged, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest, QueryReply,
-    QueryRequest, Read, Role, Status, SubscribeReply, SubscribeRequest,
+    Answers, Freshness, IfPurged, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply, ProposeRequest,
+    QueryOpen, QueryOutcome, QueryPart, QueryReply, QueryRequest, Read, Role, Status, SubscribeReply,
+    SubscribeRequest,
 };
 pub use operators::{
     Change, ChangeReply, ChangeRequest, ClusterInfo, ExportPiece, Following, HandOverReply, HandOverRequest,
@@ -260,8 +261,13 @@ pub trait Endpoint: Send + Sync + 'static {
         requests: BoxStream<'static, ProposeRequest>,
     ) -> TransportResult<Replies<ProposeReply>>;
 
-    /// A client's query.
-    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply>;
+    /// A client's queries. Replies come as queries can be answered, not in order, and those to one request perhaps one after the
+    /// other.
+    async fn query(
+        &self,
+        open: QueryOpen,
+        requests: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>>;
 
     /// A client follows the log. Replies come as records are committed, until the client drops the stream.
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>>;

@@ -5,9 +5,9 @@ use futures_util::stream::{self, Stream, StreamExt};
 use lovebird_core::identity::{ClusterId, GroupId};
 use lovebird_core::service::Model;
 use lovebird_core::transport::{
-    Change, ChangeReply, ChangeRequest, ClusterInfo, ExportPiece, Following, IfPurged, Member,
-    MembershipVersion, Outcome, Part, ProposalKind, ProposeRequest, Role, Sending, Standing, Status,
-    SubscribeReply, SubscribeRequest,
+    Answers, Change, ChangeReply, ChangeRequest, ClusterInfo, ExportPiece, Following, IfPurged, Member,
+    MembershipVersion, Outcome, Part, ProposalKind, ProposeRequest, QueryOutcome, QueryPart, QueryReply,
+    QueryRequest, Role, Sending, Standing, Status, SubscribeReply, SubscribeRequest,
 };
 
 use super::append;
@@ -42,6 +42,25 @@ pub(super) fn outcome(request: ProposeRequest) -> Outcome {
             Outcome::Parts((1..).zip(outcomes).map(part).collect())
         }
     }
+}
+
+/// What a script answers queries, reply by reply: the last part of the request first, each with its own queries, one that is
+/// asked for at least the last log index there is not at all, and before the others that the node is there.
+pub(super) fn queried(request: QueryRequest, large: Option<usize>) -> Vec<QueryReply> {
+    let QueryRequest { id, parts, run } = request;
+    let reply = |answers| QueryReply { id, answers };
+    let mut first = 0;
+    let mut replies = vec![reply(Vec::new())];
+    for QueryPart { at_least, timeout_ms, count, .. } in parts {
+        let outcome = match (at_least, large) {
+            (u64::MAX, _) => QueryOutcome::Failed { reason: NOT_LEADER.to_owned(), applied: timeout_ms },
+            (index, None) => QueryOutcome::Answered { index, answers: run.clone() },
+            (index, Some(bytes)) => QueryOutcome::Answered { index, answers: vec![0; bytes].into() },
+        };
+        replies.insert(1, reply(vec![Answers { first, count, outcome }]));
+        first += count;
+    }
+    replies
 }
 
 /// What a script answers a subscription. If it was to tell when records are purged, they are in the end; otherwise it goes

@@ -1,20 +1,20 @@
 //! Scenarios of single calls.
 
-use bytes::Bytes;
 use lovebird_core::entry::EntryId;
 use lovebird_core::identity::{ClusterId, RaftId};
 use lovebird_core::service::Model;
 use lovebird_core::transport::{
-    Confirm, Freshness, Hello, QueryReply, QueryRequest, ReadIndex, TransferRequest, TransportError,
-    VoteReply,
+    Change, ChangeRequest, Confirm, Hello, ReadIndex, TransferRequest, TransportError, VoteReply,
 };
 
 use super::answers::{CLUSTER_NAME, status};
 use super::{Act, Fixture, node, route, soon, vote, vote_request, votes};
 use crate::limits::{MESSAGE_BYTES_MAX, TEXT_BYTES_MAX};
 
-fn query(query: Bytes) -> QueryRequest {
-    QueryRequest { group: 7, freshness: Freshness::Lease, at_least: u64::MAX, timeout_ms: 99, query }
+/// A request of so many bytes and some more.
+fn large(bytes: usize) -> ChangeRequest {
+    let change = Change::Move { node: 2, address: "x".repeat(bytes) };
+    ChangeRequest { group: 7, change, expected: None, forwarded: false }
 }
 
 /// Every single call: what the node sees is what was said, and the other way round.
@@ -51,11 +51,6 @@ pub async fn every_call_arrives_and_its_reply_comes_back(fixture: &mut impl Fixt
         events.asked("read_index", &(route(), confirm)).await;
     }
 
-    let request = query(Bytes::from_static(b"x?"));
-    let reply = QueryReply::Answer { index: 99, answer: request.query.clone() };
-    assert_eq!(soon("a query", proxy.query(request.clone())).await, Ok(reply));
-    events.asked("query", &request).await;
-
     assert_eq!(soon("a status", proxy.status(8)).await, Ok(status(8)));
     events.asked("status", &8).await;
 }
@@ -89,7 +84,7 @@ pub async fn what_the_node_itself_cannot_reach_is_not_unreachable(fixture: &mut 
     let error =
         TransportError::Unreachable { address: "third:7000".to_owned(), reason: "it is off".to_owned() };
     let (proxy, _events) = node(fixture, Act::Fail(error)).await;
-    match soon("an error", proxy.query(query(Bytes::new()))).await {
+    match soon("an error", proxy.status(1)).await {
         Err(TransportError::Broken { reason, .. }) => assert!(reason.contains("third:7000"), "{reason}"),
         other => panic!("the connection counts as broken, not {other:?}"),
     }
@@ -100,7 +95,7 @@ pub async fn a_request_over_the_limit_is_refused(fixture: &mut impl Fixture) {
     let (proxy, mut events) = node(fixture, Act::Answer).await;
     votes(&*proxy).await;
     events.asked("vote", &(route(), vote_request(3))).await;
-    match soon("a refusal", proxy.query(query(vec![0; MESSAGE_BYTES_MAX].into()))).await {
+    match soon("a refusal", proxy.change(large(MESSAGE_BYTES_MAX))).await {
         Err(TransportError::Refused(text)) => {
             assert!(text.contains(&MESSAGE_BYTES_MAX.to_string()), "{text}")
         }
@@ -114,7 +109,7 @@ pub async fn a_request_over_the_limit_is_refused(fixture: &mut impl Fixture) {
 /// The node has done what it was asked: to say that it refused would be a lie.
 pub async fn a_reply_over_the_limit_is_not_a_refusal(fixture: &mut impl Fixture) {
     let (proxy, _events) = node(fixture, Act::Large(MESSAGE_BYTES_MAX)).await;
-    match soon("an error", proxy.query(query(Bytes::new()))).await {
+    match soon("an error", proxy.status(1)).await {
         Err(TransportError::Broken { reason, .. }) => {
             assert!(reason.contains(&MESSAGE_BYTES_MAX.to_string()), "{reason}");
         }

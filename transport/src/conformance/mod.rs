@@ -9,6 +9,7 @@ mod failures;
 mod script;
 mod answers;
 mod streams;
+mod queries;
 mod subscriptions;
 mod operators;
 
@@ -28,6 +29,7 @@ use lovebird_core::transport::{AppendRequest, Endpoint, Route, Transport, VoteRe
 pub use calls::*;
 pub use failures::*;
 pub use operators::*;
+pub use queries::*;
 pub use script::{Act, Event, Events, Script};
 pub use streams::*;
 pub use subscriptions::*;
@@ -74,6 +76,12 @@ macro_rules! transport_conformance {
             an_error_is_the_last_reply
             a_stream_ends_before_a_request_over_the_limit
             a_stream_that_is_not_read_does_not_hold_up_calls
+            queries_are_answered_part_by_part
+            many_queries_are_under_way_before_the_first_answer
+            queries_may_be_refused_at_once_or_later
+            answers_over_the_limit_end_their_stream
+            dropped_queries_are_dropped_by_their_handler
+            a_node_stops_under_queries
             a_subscriber_is_sent_all_in_order
             a_subscription_may_be_refused
             an_error_is_the_last_reply_to_a_subscription

@@ -8,13 +8,14 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use lovebird_core::identity::{GroupId, RaftId};
 use lovebird_core::transport::{
     AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
-    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
-    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply,
-    SubscribeRequest, TransferRequest, TransportError, TransportResult, VoteReply, VoteRequest,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryOpen, QueryReply,
+    QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status,
+    SubscribeReply, SubscribeRequest, TransferRequest, TransportError, TransportResult, VoteReply,
+    VoteRequest,
 };
 use tokio::sync::mpsc;
 
-use super::answers::{CLUSTER_NAME, NOT_LEADER, changing, exported, followed, outcome, status};
+use super::answers::{CLUSTER_NAME, NOT_LEADER, changing, exported, followed, outcome, queried, status};
 use super::{soon, text};
 
 /// What a [`Script`] does with whatever comes.
@@ -24,7 +25,8 @@ pub enum Act {
     Answer,
     /// Answers streams only when so many requests have come, and then the last one first.
     Gather(usize),
-    /// Answers a query with so many bytes, and a subscription or an export with pieces of so many bytes without end.
+    /// Says that its cluster's name has so many bytes, answers queries with so many, and a subscription or an export with pieces of
+    /// so many bytes without end.
     Large(usize),
     /// Fails every call, and every stream at its opening.
     Fail(TransportError),
@@ -196,6 +198,14 @@ impl Script {
     }
 }
 
+/// The replies of which this one was made up.
+fn one_by_one<R>(replies: TransportResult<Vec<R>>) -> Vec<TransportResult<R>> {
+    match replies {
+        Ok(replies) => replies.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    }
+}
+
 #[async_trait]
 impl Endpoint for Script {
     async fn append(
@@ -270,12 +280,19 @@ impl Endpoint for Script {
         }))
     }
 
-    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
-        let answer = match self.ask("query", &request).await? {
-            Act::Large(bytes) => vec![0; bytes].into(),
-            _ => request.query,
+    async fn query(
+        &self,
+        open: QueryOpen,
+        requests: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>> {
+        let act = self.ask("query", &open).await?;
+        let large = match act {
+            Act::Large(bytes) => Some(bytes),
+            _ => None,
         };
-        Ok(QueryReply::Answer { index: request.timeout_ms, answer })
+        let replies = self.replies("query", act, None, requests, move |request| queried(request, large));
+        // What fails stays one item, and what answers a request is several.
+        Ok(replies.flat_map(|reply| stream::iter(one_by_one(reply))).boxed())
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
@@ -291,8 +308,12 @@ impl Endpoint for Script {
     }
 
     async fn status(&self, group: GroupId) -> TransportResult<Status> {
-        self.ask("status", &group).await?;
-        Ok(status(group))
+        let act = self.ask("status", &group).await?;
+        let mut status = status(group);
+        if let Act::Large(bytes) = act {
+            status.cluster.name = "x".repeat(bytes);
+        }
+        Ok(status)
     }
 
     async fn change(&self, request: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {

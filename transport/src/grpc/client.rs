@@ -10,10 +10,10 @@ use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
     AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
-    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
-    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status as NodeStatus,
-    SubscribeReply, SubscribeRequest, TransferRequest, Transport, TransportError, TransportResult, VoteReply,
-    VoteRequest,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryOpen, QueryReply,
+    QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply,
+    Status as NodeStatus, SubscribeReply, SubscribeRequest, TransferRequest, Transport, TransportError,
+    TransportResult, VoteReply, VoteRequest,
 };
 use prost::Message;
 use tonic::transport::Channel;
@@ -285,11 +285,14 @@ impl Endpoint for Proxy {
         self.open(open, requests, send).await
     }
 
-    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
-        self.call(request, |channel, request| -> Sent<_> {
-            Box::pin(async move { clients(channel).query(request).await })
-        })
-        .await
+    async fn query(
+        &self,
+        open: QueryOpen,
+        requests: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>> {
+        let send =
+            |channel, frames| -> Sent<_> { Box::pin(async move { clients(channel).queries(frames).await }) };
+        self.open(open, requests, send).await
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {

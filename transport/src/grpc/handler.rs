@@ -13,7 +13,7 @@ use crate::proto::operators_server::Operators;
 use crate::proto::peers_server::Peers;
 use crate::proto::{
     AppendMessage, AppendReply, ChangeReply, ChangeRequest, ExportPiece, ExportRequest, HandOverReply,
-    HandOverRequest, HelloReply, HelloRequest, ProposeMessage, ProposeReply, QueryReply, QueryRequest,
+    HandOverRequest, HelloReply, HelloRequest, ProposeMessage, ProposeReply, QueryMessage, QueryReply,
     ReadIndexReply, ReadIndexRequest, SnapshotMessage, SnapshotReply, StatusReply, StatusRequest,
     SubscribeReply, SubscribeRequest, TakeSnapshotReply, TakeSnapshotRequest, TransferReply, TransferRequest,
     VoteReply, VoteRequest,
@@ -129,14 +129,15 @@ impl Peers for Handler {
 #[tonic::async_trait]
 impl Clients for Handler {
     type ProposeStream = Answers<ProposeReply>;
+    type QueriesStream = Answers<QueryReply>;
     type SubscribeStream = Answers<SubscribeReply>;
 
     async fn propose(&self, requests: Request<Streaming<ProposeMessage>>) -> Answer<Self::ProposeStream> {
         serve(requests, |open, requests| self.0.propose(open, requests)).await
     }
 
-    async fn query(&self, request: Request<QueryRequest>) -> Answer<QueryReply> {
-        call(request, |request| self.0.query(request)).await
+    async fn queries(&self, requests: Request<Streaming<QueryMessage>>) -> Answer<Self::QueriesStream> {
+        serve(requests, |open, requests| self.0.query(open, requests)).await
     }
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Answer<Self::SubscribeStream> {

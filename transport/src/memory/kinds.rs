@@ -14,7 +14,6 @@ pub(super) const PRE_VOTE: CallKind = CallKind { request: "pre-vote", reply: "pr
 pub(super) const TRANSFER: CallKind = CallKind { request: "transfer", reply: "transfer reply" };
 pub(super) const HELLO: CallKind = CallKind { request: "hello", reply: "hello reply" };
 pub(super) const READ_INDEX: CallKind = CallKind { request: "read index", reply: "read index reply" };
-pub(super) const QUERY: CallKind = CallKind { request: "query", reply: "query reply" };
 pub(super) const STATUS: CallKind = CallKind { request: "status", reply: "status reply" };
 pub(super) const HAND_OVER: CallKind = CallKind { request: "hand-over", reply: "hand-over reply" };
 pub(super) const TAKE_SNAPSHOT: CallKind =
@@ -57,6 +56,14 @@ pub(super) const PROPOSE: StreamKind = StreamKind {
     reply: "propose reply",
     // Commands without a session would be carried out twice, and nobody has promised that they are not.
     repeatable: false,
+};
+pub(super) const QUERY: StreamKind = StreamKind {
+    opening: "query opening",
+    request: "query",
+    taken: "query taken",
+    reply: "query reply",
+    // To be asked once more changes nothing.
+    repeatable: true,
 };
 pub(super) const SUBSCRIBE: StreamKind = StreamKind {
     opening: "subscribe",

@@ -11,9 +11,9 @@ use futures_util::stream::{BoxStream, StreamExt};
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
     AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
-    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryReply, QueryRequest,
-    ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status, SubscribeReply,
-    SubscribeRequest, TransferRequest, TransportResult, VoteReply, VoteRequest,
+    HandOverRequest, Hello, HelloReply, ProposeOpen, ProposeReply, ProposeRequest, QueryOpen, QueryReply,
+    QueryRequest, ReadIndex, Replies, Route, SnapshotChunk, SnapshotOffer, SnapshotReply, Status,
+    SubscribeReply, SubscribeRequest, TransferRequest, TransportResult, VoteReply, VoteRequest,
 };
 use prost::Message;
 use tokio::sync::oneshot;
@@ -337,8 +337,15 @@ impl Endpoint for Proxy {
         self.open(PROPOSE, open, requests, handle).await
     }
 
-    async fn query(&self, request: QueryRequest) -> TransportResult<QueryReply> {
-        self.call(&QUERY, request, |node, request| Box::pin(async move { node.query(request).await })).await
+    async fn query(
+        &self,
+        open: QueryOpen,
+        requests: BoxStream<'static, QueryRequest>,
+    ) -> TransportResult<Replies<QueryReply>> {
+        let handle = |node: Arc<dyn Endpoint>, open, requests| -> Handled<_> {
+            Box::pin(async move { node.query(open, requests).await })
+        };
+        self.open(QUERY, open, requests, handle).await
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {

@@ -1,13 +1,13 @@
-//! What clients and nodes say to one another: commands, queries, and what a node is.
+//! What clients and nodes say to one another: commands, and what a node is.
 
 use lovebird_core::identity::GroupId;
 use lovebird_core::transport::{
-    ClusterInfo, Freshness, Member, ProposalKind, ProposeOpen, ProposeRequest, QueryReply, QueryRequest,
-    Role, Status, TransportError, TransportResult,
+    ClusterInfo, Member, ProposalKind, ProposeOpen, ProposeRequest, Role, Status, TransportError,
+    TransportResult,
 };
 
 use super::{Frame, Wire, known, maybe, need};
-use crate::proto::{self, propose_message, query_reply};
+use crate::proto::{self, propose_message};
 
 /// A question what the node is in a group.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,71 +68,6 @@ impl Wire for Frame<ProposeOpen, ProposeRequest> {
                 Frame::Open(ProposeOpen { group, forwarded })
             }
             propose_message::Kind::Request(request) => Frame::Message(Wire::from_proto(request)?),
-        })
-    }
-}
-
-impl Wire for QueryRequest {
-    type Proto = proto::QueryRequest;
-
-    fn into_proto(self) -> proto::QueryRequest {
-        let read = match self.freshness {
-            Freshness::Quorum => proto::Read::Linearizable,
-            Freshness::Lease => proto::Read::Lease,
-            Freshness::Any => proto::Read::Stale,
-        };
-        proto::QueryRequest {
-            group: self.group,
-            read: read.into(),
-            timeout_ms: self.timeout_ms,
-            query: self.query,
-            at_least: self.at_least,
-        }
-    }
-
-    fn from_proto(proto: proto::QueryRequest) -> TransportResult<Self> {
-        let freshness = match proto::Read::try_from(proto.read) {
-            Ok(proto::Read::Linearizable) => Freshness::Quorum,
-            Ok(proto::Read::Lease) => Freshness::Lease,
-            Ok(proto::Read::Stale) => Freshness::Any,
-            // Guessing could answer from an older state than was asked for.
-            Ok(proto::Read::Unspecified) | Err(_) => {
-                return Err(TransportError::Malformed(format!("there is no read of kind {}", proto.read)));
-            }
-        };
-        Ok(QueryRequest {
-            group: proto.group,
-            freshness,
-            at_least: proto.at_least,
-            timeout_ms: proto.timeout_ms,
-            query: proto.query,
-        })
-    }
-}
-
-impl Wire for QueryReply {
-    type Proto = proto::QueryReply;
-
-    fn into_proto(self) -> proto::QueryReply {
-        let kind = match self {
-            QueryReply::Answer { index, answer } => {
-                query_reply::Kind::Answer(proto::Answer { index, answer })
-            }
-            QueryReply::Failed { reason, malformed, applied } => {
-                query_reply::Kind::Failed(proto::Failed { reason, malformed, applied })
-            }
-        };
-        proto::QueryReply { kind: Some(kind) }
-    }
-
-    fn from_proto(proto: proto::QueryReply) -> TransportResult<Self> {
-        Ok(match need(proto.kind, "kind")? {
-            query_reply::Kind::Answer(proto::Answer { index, answer }) => {
-                QueryReply::Answer { index, answer }
-            }
-            query_reply::Kind::Failed(proto::Failed { reason, malformed, applied }) => {
-                QueryReply::Failed { reason, malformed, applied }
-            }
         })
     }
 }

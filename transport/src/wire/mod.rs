@@ -4,6 +4,7 @@
 
 mod clients;
 mod outcomes;
+mod queries;
 mod subscriptions;
 mod operators;
 mod common;

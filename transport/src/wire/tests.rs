@@ -190,28 +190,33 @@ fn propose_reply() -> impl Strategy<Value = ProposeReply> {
     (any::<u64>(), outcome).prop_map(|(id, outcome)| ProposeReply { id, outcome })
 }
 
-fn query_request() -> impl Strategy<Value = QueryRequest> {
+fn query_part() -> impl Strategy<Value = QueryPart> {
     let freshness = prop_oneof![Just(Freshness::Quorum), Just(Freshness::Lease), Just(Freshness::Any)];
-    (any::<(u32, u64, u64)>(), freshness, bytes()).prop_map(
-        |((group, at_least, timeout_ms), freshness, query)| QueryRequest {
-            group,
-            freshness,
-            at_least,
-            timeout_ms,
-            query,
-        },
-    )
+    (any::<(u64, u64)>(), freshness, 1..=u32::MAX).prop_map(|((at_least, timeout_ms), freshness, count)| {
+        QueryPart { freshness, at_least, timeout_ms, count }
+    })
+}
+
+fn query_request() -> impl Strategy<Value = QueryRequest> {
+    (any::<u64>(), prop::collection::vec(query_part(), 0..5), bytes())
+        .prop_map(|(id, parts, run)| QueryRequest { id, parts, run })
+}
+
+fn answers() -> impl Strategy<Value = Answers> {
+    let outcome = prop_oneof![
+        (any::<u64>(), bytes()).prop_map(|(index, answers)| QueryOutcome::Answered { index, answers }),
+        any::<(String, u64)>().prop_map(|(reason, applied)| QueryOutcome::Failed { reason, applied }),
+    ];
+    (any::<u32>(), 1..=u32::MAX, outcome).prop_map(|(first, count, outcome)| Answers {
+        first,
+        count,
+        outcome,
+    })
 }
 
 fn query_reply() -> impl Strategy<Value = QueryReply> {
-    prop_oneof![
-        (any::<u64>(), bytes()).prop_map(|(index, answer)| QueryReply::Answer { index, answer }),
-        any::<(String, bool, u64)>().prop_map(|(reason, malformed, applied)| QueryReply::Failed {
-            reason,
-            malformed,
-            applied
-        }),
-    ]
+    (any::<u64>(), prop::collection::vec(answers(), 0..5))
+        .prop_map(|(id, answers)| QueryReply { id, answers })
 }
 
 fn subscribe_request() -> impl Strategy<Value = SubscribeRequest> {
@@ -323,7 +328,10 @@ round_trips! {
     });
     propose_requests: propose_request().prop_map(Frame::<ProposeOpen, ProposeRequest>::Message);
     propose_replies: propose_reply();
-    queries: query_request();
+    query_opening: any::<u32>().prop_map(|group| {
+        Frame::<QueryOpen, QueryRequest>::Open(QueryOpen { group })
+    });
+    queries: query_request().prop_map(Frame::<QueryOpen, QueryRequest>::Message);
     query_replies: query_reply();
     subscriptions: subscribe_request();
     subscription_replies: subscribe_reply();
@@ -348,7 +356,7 @@ proptest! {
         survives::<ReadIndex>(&bytes)?;
         survives::<Frame<ProposeOpen, ProposeRequest>>(&bytes)?;
         survives::<ProposeReply>(&bytes)?;
-        survives::<QueryRequest>(&bytes)?;
+        survives::<Frame<QueryOpen, QueryRequest>>(&bytes)?;
         survives::<QueryReply>(&bytes)?;
         survives::<SubscribeRequest>(&bytes)?;
         survives::<SubscribeReply>(&bytes)?;
@@ -442,7 +450,7 @@ fn numbers_that_mean_nothing_are_malformed() {
         assert_eq!(request.unwrap_err().to_string(), text);
     }
     for read in [0, 4, -1] {
-        let query = QueryRequest::from_proto(proto::QueryRequest { read, ..Default::default() });
+        let query = QueryPart::from_proto(proto::QueryPart { read, count: 1, ..Default::default() });
         assert_eq!(query.unwrap_err().to_string(), format!("malformed: there is no read of kind {read}"));
     }
     for role in [0, 5, -1] {
@@ -470,9 +478,18 @@ fn what_an_older_node_does_not_say_means_what_it_did() {
 #[test]
 fn numbers_of_reads_stay_what_they_were() {
     for (read, freshness) in [(1, Freshness::Quorum), (2, Freshness::Any), (3, Freshness::Lease)] {
-        let query = QueryRequest::from_proto(proto::QueryRequest { read, ..Default::default() });
+        let query = QueryPart::from_proto(proto::QueryPart { read, count: 1, ..Default::default() });
         assert_eq!(query.unwrap().freshness, freshness);
     }
+}
+
+#[test]
+fn what_is_asked_and_what_is_answered_is_of_some_queries() {
+    let part = QueryPart::from_proto(proto::QueryPart { read: 1, ..Default::default() });
+    assert_eq!(part.unwrap_err().to_string(), "malformed: a part of the request is of no query");
+    let outcome = Some(proto::answers::Outcome::Answered(proto::Answered::default()));
+    let answers = Answers::from_proto(proto::Answers { outcome, ..Default::default() });
+    assert_eq!(answers.unwrap_err().to_string(), "malformed: an answer is to no query");
 }
 
 #[test]
