@@ -45,8 +45,24 @@ use subject::{Clients, Running, Subject};
 use system::Outcome;
 use systems::Settings;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// The load, and each node of ours, are processes with a runtime each, of so many threads that all four share the cores: more of them
+/// than cores cost a switch at every hand-over.
+fn worker_threads() -> usize {
+    (cores() / 4).max(1)
+}
+
+fn main() -> ExitCode {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    match runtime.worker_threads(worker_threads()).enable_all().build() {
+        Ok(runtime) => runtime.block_on(begin()),
+        Err(error) => {
+            eprintln!("the runtime cannot be started: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn begin() -> ExitCode {
     let options = Options::read();
     let outcome = match options.child {
         Some(Child::Node(node)) => systems::run_node(node).await,
@@ -107,12 +123,12 @@ async fn subjects(dir: &Path, options: &Options) -> Outcome<Vec<Box<dyn Subject>
     }
     if options.wants_system("lovebird") {
         let system = systems::Lovebird::start(&dir.join("beside"), Settings::default()).await?;
-        subjects.push(Box::new(Running::new(system)));
+        subjects.push(Box::new(Running::new(system, dir)));
     }
     if options.wants_system("probe") {
         let probe = dir.join("probe");
         fs::create_dir(&probe)?;
-        subjects.push(Box::new(Running::new(limits::Probe::start(&probe).await?)));
+        subjects.push(Box::new(Running::new(limits::Probe::start(&probe).await?, dir)));
     }
     #[cfg(feature = "peers")]
     for kind in systems::PeerKind::ALL {
@@ -124,9 +140,9 @@ async fn subjects(dir: &Path, options: &Options) -> Outcome<Vec<Box<dyn Subject>
             continue;
         }
         eprintln!("starting {}", kind.name());
-        let dir = dir.join(kind.name());
-        fs::create_dir(&dir)?;
-        subjects.push(Box::new(Running::new(kind.start(&dir).await?)));
+        let own = dir.join(kind.name());
+        fs::create_dir(&own)?;
+        subjects.push(Box::new(Running::new(kind.start(&own).await?, dir)));
     }
     Ok(subjects)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -77,8 +78,6 @@ pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
 pub(crate) struct Usage {
     /// Time on a core, in user space and in the kernel, of all their threads. In steps of 10 ms.
     pub(crate) cpu: Duration,
-    /// What was given to the file system to be written to a device.
-    pub(crate) written_bytes: u64,
     /// What is in memory now.
     pub(crate) resident_bytes: u64,
 }
@@ -98,7 +97,6 @@ impl Usage {
                 return Err(format!("/proc/{process}/stat does not say how much time it used").into());
             };
             sum.cpu += Duration::from_millis((user + system) * 1_000 / TICKS_A_SECOND);
-            sum.written_bytes += field(&read("io")?, "write_bytes:").unwrap_or(0);
             sum.resident_bytes += field(&read("status")?, "VmRSS:").unwrap_or(0) << 10;
         }
         Ok(sum)
@@ -106,12 +104,23 @@ impl Usage {
 
     /// What came since `earlier`; of memory, what there is now.
     pub(crate) fn since(&self, earlier: &Usage) -> Usage {
-        Usage {
-            cpu: self.cpu.saturating_sub(earlier.cpu),
-            written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
-            resident_bytes: self.resident_bytes,
-        }
+        Usage { cpu: self.cpu.saturating_sub(earlier.cpu), resident_bytes: self.resident_bytes }
     }
+}
+
+/// How many bytes were written so far to the device that holds `dir`, by whomever; none where the system does not say. What the
+/// kernel counts for a process (`write_bytes` of proc_pid_io(5)) is of no use here: where the page cache holds large folios, it counts
+/// all of a folio of which a sector is written.
+pub(crate) fn device_written_bytes(dir: &Path) -> Option<u64> {
+    let device = fs::metadata(dir).ok()?.dev();
+    // Fields as in Documentation/admin-guide/iostats.rst: the device, its name, and sectors of 512 bytes written as the tenth.
+    let (major, minor) = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);
+    let all = fs::read_to_string("/proc/diskstats").ok()?;
+    let of_it = all.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|fields| {
+        let is = |at: usize, number: u64| fields.get(at).and_then(|field| field.parse().ok()) == Some(number);
+        is(0, major) && is(1, minor)
+    })?;
+    Some(of_it.get(9)?.parse::<u64>().ok()? * 512)
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {

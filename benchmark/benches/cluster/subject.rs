@@ -1,6 +1,7 @@
 //! A system that is measured, whatever it is: one object for each, so that a round can go through all of them.
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -37,12 +38,14 @@ pub(crate) trait Subject: Send + Sync {
 /// A running system, and what it has acknowledged.
 pub(crate) struct Running<S> {
     system: S,
+    /// Below this all of its nodes keep their data.
+    dir: PathBuf,
     acknowledged: Mutex<Vec<Value>>,
 }
 
 impl<S> Running<S> {
-    pub(crate) fn new(system: S) -> Self {
-        Running { system, acknowledged: Mutex::default() }
+    pub(crate) fn new(system: S, dir: &Path) -> Self {
+        Running { system, dir: dir.to_owned(), acknowledged: Mutex::default() }
     }
 }
 
@@ -77,7 +80,7 @@ impl<S: System> Subject for Running<S> {
         let processes = self.system.processes();
         // Whoever does not answer for so long has failed.
         let longest = load.warm_up + load.time + Duration::from_secs(60);
-        let running = closed(&connected, &processes, load, &mut acknowledged);
+        let running = closed(&connected, &processes, &self.dir, load, &mut acknowledged);
         self.within(longest, running).await
     }
 

@@ -1,5 +1,6 @@
 //! A closed loop: so many callers, each of whom waits for its answer and calls again.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use lovebird_benchmark::Latencies;
 
 use super::caller::{Caller, Mix, Value};
-use crate::process::Usage;
+use crate::process::{Usage, device_written_bytes};
 use crate::system::{Client, Outcome};
 
 /// Callers share so many histograms, so that they seldom wait for one another.
@@ -37,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) nodes: Usage,
     /// Of this process, which makes the load.
     pub(crate) client: Usage,
+    /// Written meanwhile to the device that the nodes write to, by whomever.
+    pub(crate) written_bytes: Option<u64>,
 }
 
 impl Measured {
@@ -51,6 +54,7 @@ impl Measured {
 pub(crate) async fn closed<C: Client>(
     clients: &[C],
     processes: &[u32],
+    dir: &Path,
     load: Closed,
     acknowledged: &mut Vec<Value>,
 ) -> Outcome<Measured> {
@@ -66,11 +70,14 @@ pub(crate) async fn closed<C: Client>(
     tokio::time::sleep(load.warm_up).await;
     let own = [std::process::id()];
     let (nodes, client) = (Usage::of(processes)?, Usage::of(&own)?);
+    let before = device_written_bytes(dir);
     let begun = Instant::now();
     phase.store(COUNTING, Ordering::Relaxed);
     tokio::time::sleep(load.time).await;
     phase.store(OVER, Ordering::Relaxed);
     let took = begun.elapsed();
+    let written_bytes =
+        device_written_bytes(dir).zip(before).map(|(after, before)| after.saturating_sub(before));
     let (nodes, client) = (Usage::of(processes)?.since(&nodes), Usage::of(&own)?.since(&client));
     let mut callers = Vec::with_capacity(load.callers);
     for caller in calling {
@@ -85,7 +92,7 @@ pub(crate) async fn closed<C: Client>(
         all.add(&some.lock().unwrap_or_else(PoisonError::into_inner));
     }
     let rate = all.count() as f64 / took.as_secs_f64();
-    Ok(Measured { rate, latencies: all, nodes, client })
+    Ok(Measured { rate, latencies: all, nodes, client, written_bytes })
 }
 
 /// Calls until the time is over.

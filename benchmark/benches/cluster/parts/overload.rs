@@ -46,7 +46,7 @@ pub(crate) async fn measure(dir: &Path, scale: &Scale) -> Outcome<Part> {
         clients.push(system.client().await?.without_session().with_timeout(Duration::from_secs(2)));
     }
     let processes = system.processes();
-    let subject = Running::new(system);
+    let subject = Running::new(system, dir);
     let (warm_up, time) = (scale.warm_up, scale.slice);
     let peak = Closed { callers: scale.peak_callers, mix: Mix::writes(100), warm_up, time };
     let peak = subject.closed(Clients::Shared, peak).await?.rate;

@@ -22,7 +22,7 @@ pub(crate) async fn measure(dir: &Path, scale: &Scale) -> Outcome<Part> {
     let settings = Settings { ballast_mib: scale.ballast_mib, snapshots_by_hand: true };
     let system = Lovebird::start(dir, settings).await?;
     let addresses = system.addresses().to_vec();
-    let subject = Running::new(system);
+    let subject = Running::new(system, dir);
     let time = scale.slice * 2;
     let load =
         Closed { callers: scale.snapshot_callers, mix: Mix::writes(100), warm_up: scale.warm_up, time };

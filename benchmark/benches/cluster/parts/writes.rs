@@ -65,8 +65,9 @@ impl Row {
         [0, 1].map(|of| Spread::of(&self.cpu.iter().map(|cpu| cpu[of]).collect::<Vec<_>>()).median)
     }
 
-    fn written(&self) -> f64 {
-        Spread::of(&self.written_bytes).median
+    /// Bytes written to the device a call, if the system says.
+    fn written(&self) -> Option<f64> {
+        (!self.written_bytes.is_empty()).then(|| Spread::of(&self.written_bytes).median)
     }
 }
 
@@ -102,7 +103,7 @@ pub(crate) async fn rows(
                 row.latencies.add(&measured.latencies);
                 let cpu = [measured.nodes, measured.client].map(|usage| usage.cpu.as_secs_f64() * 1e6);
                 row.cpu.push(cpu.map(|used| measured.a_call(used)));
-                row.written_bytes.push(measured.a_call(measured.nodes.written_bytes as f64));
+                row.written_bytes.extend(measured.written_bytes.map(|bytes| measured.a_call(bytes as f64)));
             }
         }
         rows.append(&mut of_these);
@@ -141,7 +142,7 @@ pub(crate) fn table(title: String, rows: &[Row]) -> Table {
             duration(row.latencies.max()),
             format!("{nodes:.1}"),
             format!("{client:.1}"),
-            grouped(row.written()),
+            row.written().map_or_else(String::new, grouped),
         ]);
     }
     table
