@@ -4,7 +4,11 @@
 //!
 //! ```sh
 //! cargo bench -p lovebird-benchmark --bench log
+//! cargo bench -p lovebird-benchmark --bench cluster
+//! cargo bench -p lovebird-benchmark --bench cluster --features peers
 //! ```
+//!
+//! The last one also measures etcd, ZooKeeper, NATS and Redis, as far as they are installed.
 //!
 //! # How they measure
 //!
