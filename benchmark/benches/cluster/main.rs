@@ -132,7 +132,7 @@ async fn subjects(dir: &Path, options: &Options) -> Outcome<Vec<Box<dyn Subject>
     }
     #[cfg(feature = "peers")]
     for kind in systems::PeerKind::ALL {
-        if !options.wants_system(kind.name()) {
+        if options.smoke || !options.wants_system(kind.name()) {
             continue;
         }
         if !kind.installed() {

@@ -40,7 +40,7 @@ pub(crate) enum PartName {
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cluster")]
 pub(crate) struct Options {
-    /// Tiny sizes: shows in seconds that everything runs and loses nothing.
+    /// Tiny sizes, and no systems of others: shows in seconds that everything runs and loses nothing.
     #[arg(long)]
     pub(crate) smoke: bool,
 
