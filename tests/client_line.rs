@@ -1,6 +1,8 @@
 //! A client against a node that is played by the test: which number each command carries, and when it is sent again.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod played;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +15,8 @@ use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::record::{Record, records};
 use lovebird_core::reply::push_reply;
 use lovebird_core::session::Opened;
-use lovebird_core::transport::{
-    AppendReply, AppendRequest, ChangeReply, ChangeRequest, Confirm, Endpoint, ExportPiece, HandOverReply,
-    HandOverRequest, Hello, HelloReply, Outcome, Part, ProposalKind, ProposeOpen, ProposeReply,
-    ProposeRequest, QueryOpen, QueryReply, QueryRequest, ReadIndex, Replies, Route, SnapshotChunk,
-    SnapshotOffer, SnapshotReply, Status, SubscribeReply, SubscribeRequest, TransferRequest, Transport,
-    TransportError, TransportResult, VoteReply, VoteRequest,
-};
+use lovebird_core::transport::*;
+use played::{Played, Plays};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Only its types matter here.
@@ -92,93 +89,19 @@ struct Node(UnboundedSender<Stream>);
 
 impl Transport for Node {
     fn endpoint(&self, _: &str) -> Arc<dyn Endpoint> {
-        Arc::new(Node(self.0.clone()))
+        Arc::new(Played(Node(self.0.clone())))
     }
 }
 
-fn not_played<T>() -> TransportResult<T> {
-    Err(TransportError::Refused("the test does not play this".to_owned()))
-}
-
 #[async_trait]
-impl Endpoint for Node {
+impl Plays for Node {
     async fn propose(
         &self,
-        _: ProposeOpen,
         requests: BoxStream<'static, ProposeRequest>,
     ) -> TransportResult<Replies<ProposeReply>> {
         let (replies, outgoing) = unbounded_channel();
         self.0.send(Stream { requests, replies }).unwrap();
         Ok(stream::unfold(outgoing, async |mut outgoing| Some((outgoing.recv().await?, outgoing))).boxed())
-    }
-
-    async fn append(
-        &self,
-        _: Route,
-        _: BoxStream<'static, AppendRequest>,
-    ) -> TransportResult<Replies<AppendReply>> {
-        not_played()
-    }
-
-    async fn vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
-        not_played()
-    }
-
-    async fn pre_vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
-        not_played()
-    }
-
-    async fn snapshot(
-        &self,
-        _: Route,
-        _: SnapshotOffer,
-        _: BoxStream<'static, SnapshotChunk>,
-    ) -> TransportResult<Replies<SnapshotReply>> {
-        not_played()
-    }
-
-    async fn transfer(&self, _: Route, _: TransferRequest) -> TransportResult<()> {
-        not_played()
-    }
-
-    async fn hello(&self, _: Hello) -> TransportResult<HelloReply> {
-        not_played()
-    }
-
-    async fn read_index(&self, _: Route, _: Confirm) -> TransportResult<ReadIndex> {
-        not_played()
-    }
-
-    async fn query(
-        &self,
-        _: QueryOpen,
-        _: BoxStream<'static, QueryRequest>,
-    ) -> TransportResult<Replies<QueryReply>> {
-        not_played()
-    }
-
-    async fn subscribe(&self, _: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
-        not_played()
-    }
-
-    async fn status(&self, _: u32) -> TransportResult<Status> {
-        not_played()
-    }
-
-    async fn change(&self, _: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
-        not_played()
-    }
-
-    async fn hand_over(&self, _: HandOverRequest) -> TransportResult<HandOverReply> {
-        not_played()
-    }
-
-    async fn take_snapshot(&self, _: u32) -> TransportResult<u64> {
-        not_played()
-    }
-
-    async fn export(&self, _: u32) -> TransportResult<Replies<ExportPiece>> {
-        not_played()
     }
 }
 
@@ -321,4 +244,55 @@ async fn a_plain_command_is_sent_again_only_if_it_was_refused() {
     let error = told.expect("it is told at once").unwrap_err();
     assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
     assert!(tokio::time::timeout(Duration::from_millis(200), streams.recv()).await.is_err());
+}
+
+/// The outcome of a command to which nobody answers, within what a caller may have to wait for that.
+async fn in_vain(client: &Client<Echo>, command: u64) -> ProposeError {
+    let proposing = tokio::time::timeout(Duration::from_secs(10), client.propose(command));
+    proposing.await.expect("a caller whose time is over is told so").unwrap_err()
+}
+
+#[tokio::test]
+async fn a_caller_whose_time_is_over_is_told_so_while_others_are_answered_all_the_time() {
+    let (client, mut streams) = client();
+    let impatient = client.with_timeout(Duration::from_millis(300));
+    let opening = hand_over(&client, 1);
+    let mut stream = streams.recv().await.unwrap();
+    let (ignored, _) = stream.next().await;
+    let answering = tokio::spawn(async move {
+        // Everything is answered at once but for the first message, and for the impatient caller's.
+        let mut index = 10;
+        loop {
+            let (message, records) = stream.next().await;
+            let commands: Vec<u64> = numbers(&records).into_iter().map(|(_, command)| command).collect();
+            if message == ignored || commands.contains(&7) {
+                continue;
+            }
+            let part = |reply: &u64| Part { count: 1, outcome: committed(index, reply) };
+            stream.answer(message, Outcome::Parts(commands.iter().map(part).collect()));
+            index += 1;
+        }
+    });
+    let busy = tokio::spawn(async move {
+        loop {
+            client.propose(2).await.unwrap();
+        }
+    });
+    assert!(matches!(in_vain(&impatient, 7).await, ProposeError::Unknown { .. }));
+    busy.abort();
+    answering.abort();
+    drop(opening);
+}
+
+#[tokio::test]
+async fn a_caller_without_a_session_whose_time_is_over_is_told_so_too() {
+    let (client, mut streams) = client();
+    let plain = client.without_session().with_timeout(Duration::from_millis(300));
+    let (error, sent) = futures_util::join!(in_vain(&plain, 7), async {
+        let mut stream = streams.recv().await.unwrap();
+        let sent = stream.next().await.1.len();
+        (stream, sent)
+    });
+    assert!(matches!(error, ProposeError::Unknown { .. }), "{error}");
+    assert_eq!(sent.1, 1);
 }

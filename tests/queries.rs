@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod in_memory;
+mod played;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use lovebird_core::codec::{Bincode, Codec};
 use lovebird_core::query_run::take_query;
 use lovebird_core::reply::push_reply;
 use lovebird_core::transport::*;
+use played::{Played, Plays};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Only its types matter here.
@@ -89,93 +91,19 @@ struct Node(String, UnboundedSender<Stream>);
 
 impl Transport for Nodes {
     fn endpoint(&self, address: &str) -> Arc<dyn Endpoint> {
-        Arc::new(Node(address.to_owned(), self.0.clone()))
+        Arc::new(Played(Node(address.to_owned(), self.0.clone())))
     }
 }
 
-fn not_played<T>() -> TransportResult<T> {
-    Err(TransportError::Refused("the test does not play this".to_owned()))
-}
-
 #[async_trait]
-impl Endpoint for Node {
+impl Plays for Node {
     async fn query(
         &self,
-        _: QueryOpen,
         requests: BoxStream<'static, QueryRequest>,
     ) -> TransportResult<Replies<QueryReply>> {
         let (replies, outgoing) = unbounded_channel();
         self.1.send(Stream { node: self.0.clone(), requests, replies }).unwrap();
         Ok(stream::unfold(outgoing, async |mut outgoing| Some((outgoing.recv().await?, outgoing))).boxed())
-    }
-
-    async fn propose(
-        &self,
-        _: ProposeOpen,
-        _: BoxStream<'static, ProposeRequest>,
-    ) -> TransportResult<Replies<ProposeReply>> {
-        not_played()
-    }
-
-    async fn append(
-        &self,
-        _: Route,
-        _: BoxStream<'static, AppendRequest>,
-    ) -> TransportResult<Replies<AppendReply>> {
-        not_played()
-    }
-
-    async fn vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
-        not_played()
-    }
-
-    async fn pre_vote(&self, _: Route, _: VoteRequest) -> TransportResult<VoteReply> {
-        not_played()
-    }
-
-    async fn snapshot(
-        &self,
-        _: Route,
-        _: SnapshotOffer,
-        _: BoxStream<'static, SnapshotChunk>,
-    ) -> TransportResult<Replies<SnapshotReply>> {
-        not_played()
-    }
-
-    async fn transfer(&self, _: Route, _: TransferRequest) -> TransportResult<()> {
-        not_played()
-    }
-
-    async fn hello(&self, _: Hello) -> TransportResult<HelloReply> {
-        not_played()
-    }
-
-    async fn read_index(&self, _: Route, _: Confirm) -> TransportResult<ReadIndex> {
-        not_played()
-    }
-
-    async fn subscribe(&self, _: SubscribeRequest) -> TransportResult<Replies<SubscribeReply>> {
-        not_played()
-    }
-
-    async fn status(&self, _: u32) -> TransportResult<Status> {
-        not_played()
-    }
-
-    async fn change(&self, _: ChangeRequest) -> TransportResult<Replies<ChangeReply>> {
-        not_played()
-    }
-
-    async fn hand_over(&self, _: HandOverRequest) -> TransportResult<HandOverReply> {
-        not_played()
-    }
-
-    async fn take_snapshot(&self, _: u32) -> TransportResult<u64> {
-        not_played()
-    }
-
-    async fn export(&self, _: u32) -> TransportResult<Replies<ExportPiece>> {
-        not_played()
     }
 }
 
