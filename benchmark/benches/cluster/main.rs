@@ -142,7 +142,7 @@ async fn subjects(dir: &Path, options: &Options) -> Outcome<Vec<Box<dyn Subject>
         eprintln!("starting {}", kind.name());
         let own = dir.join(kind.name());
         fs::create_dir(&own)?;
-        subjects.push(Box::new(Running::new(kind.start(&own).await?, dir)));
+        subjects.push(kind.start(&own).await?);
     }
     Ok(subjects)
 }

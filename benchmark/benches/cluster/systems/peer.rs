@@ -1,11 +1,10 @@
-//! The systems of others as one type, so that they can be put into one list.
+//! The systems of others in one list.
 
 use std::path::Path;
 
-use bytes::Bytes;
-
 use super::{etcd, nats, redis, zookeeper};
-use crate::system::{Client, Facts, Fresh, Outcome, Place, System};
+use crate::subject::{Running, Subject};
+use crate::system::Outcome;
 
 /// Which one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,81 +41,12 @@ impl PeerKind {
     }
 
     /// Starts it below `dir`, where nothing of its kind has been before, and waits until it serves.
-    pub(crate) async fn start(self, dir: &Path) -> Outcome<Peer> {
+    pub(crate) async fn start(self, dir: &Path) -> Outcome<Box<dyn Subject>> {
         Ok(match self {
-            PeerKind::Etcd => Peer::Etcd(etcd::Etcd::start(dir).await?),
-            PeerKind::ZooKeeper => Peer::ZooKeeper(zookeeper::ZooKeeper::start(dir).await?),
-            PeerKind::Nats => Peer::Nats(nats::Nats::start(dir).await?),
-            PeerKind::Redis => Peer::Redis(redis::Redis::start(dir).await?),
+            PeerKind::Etcd => Box::new(Running::new(etcd::Etcd::start(dir).await?, dir)),
+            PeerKind::ZooKeeper => Box::new(Running::new(zookeeper::ZooKeeper::start(dir).await?, dir)),
+            PeerKind::Nats => Box::new(Running::new(nats::Nats::start(dir).await?, dir)),
+            PeerKind::Redis => Box::new(Running::new(redis::Redis::start(dir).await?, dir)),
         })
-    }
-}
-
-/// One that runs.
-#[derive(Debug)]
-pub(crate) enum Peer {
-    Etcd(etcd::Etcd),
-    ZooKeeper(zookeeper::ZooKeeper),
-    Nats(nats::Nats),
-    Redis(redis::Redis),
-}
-
-impl System for Peer {
-    type Client = PeerClient;
-
-    fn facts(&self) -> Facts {
-        match self {
-            Peer::Etcd(system) => system.facts(),
-            Peer::ZooKeeper(system) => system.facts(),
-            Peer::Nats(system) => system.facts(),
-            Peer::Redis(system) => system.facts(),
-        }
-    }
-
-    fn processes(&self) -> Vec<u32> {
-        match self {
-            Peer::Etcd(system) => system.processes(),
-            Peer::ZooKeeper(system) => system.processes(),
-            Peer::Nats(system) => system.processes(),
-            Peer::Redis(system) => system.processes(),
-        }
-    }
-
-    async fn connect(&self, place: Place) -> Outcome<PeerClient> {
-        Ok(match self {
-            Peer::Etcd(system) => PeerClient::Etcd(system.connect(place).await?),
-            Peer::ZooKeeper(system) => PeerClient::ZooKeeper(system.connect(place).await?),
-            Peer::Nats(system) => PeerClient::Nats(system.connect(place).await?),
-            Peer::Redis(system) => PeerClient::Redis(system.connect(place).await?),
-        })
-    }
-}
-
-/// Its client.
-#[derive(Clone)]
-pub(crate) enum PeerClient {
-    Etcd(etcd::Handle),
-    ZooKeeper(zookeeper::Handle),
-    Nats(nats::Handle),
-    Redis(redis::Handle),
-}
-
-impl Client for PeerClient {
-    async fn write(&self, key: u32, value: Bytes) -> Outcome<()> {
-        match self {
-            PeerClient::Etcd(client) => client.write(key, value).await,
-            PeerClient::ZooKeeper(client) => client.write(key, value).await,
-            PeerClient::Nats(client) => client.write(key, value).await,
-            PeerClient::Redis(client) => client.write(key, value).await,
-        }
-    }
-
-    async fn read(&self, key: u32, fresh: Fresh) -> Outcome<Option<Bytes>> {
-        match self {
-            PeerClient::Etcd(client) => client.read(key, fresh).await,
-            PeerClient::ZooKeeper(client) => client.read(key, fresh).await,
-            PeerClient::Nats(client) => client.read(key, fresh).await,
-            PeerClient::Redis(client) => client.read(key, fresh).await,
-        }
     }
 }
