@@ -6,13 +6,13 @@ use std::io::{self, Read, Write};
 
 use bytes::BytesMut;
 
-use crate::codec::{Bincode, Codec, CodecError, write_to};
+use crate::codec::{Bincode, Codec, CodecError};
 use crate::context::Context;
 use crate::planted::{self, Bug};
 use crate::primary_backup::PrimaryBackup;
 use crate::query_run::QUERY_BYTES_MAX;
 use crate::record::PAYLOAD_BYTES_MAX;
-use crate::reply::{push_reply, push_reply_with, write_reply};
+use crate::reply::{push_answer_with, push_reply, push_reply_with};
 use crate::service::Model;
 use crate::state_machine::{Snapshot, StateMachine};
 
@@ -97,7 +97,7 @@ impl<S: StateMachine> Machine for Typed<S> {
         match Bincode::decode::<S::Query>(query) {
             Ok(query) => {
                 let answer = self.machine.query(query);
-                write_reply(answers, QUERY_BYTES_MAX, |out| write_to(&answer, out));
+                push_answer_with(answers, QUERY_BYTES_MAX, |out| Bincode::encode_into(&answer, out));
             }
             Err(error) => push_reply(answers, Err(&error.to_string())),
         }

@@ -4,7 +4,7 @@
 //! Little-endian: a tag (1 byte: 0 reply, 1 undecodable), a length (4 bytes), then the encoded reply or, where every
 //! replica alike could not decode the command, a sentence on why.
 
-use std::io::{self, Write};
+use std::fmt::Display;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
@@ -41,34 +41,28 @@ pub(crate) fn push_reply_with<E>(
     encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
 ) -> Result<(), E> {
     let start = out.len();
-    out.put_u8(REPLY);
-    out.put_u32_le(0);
-    let encoded = encode(out);
-    if encoded.is_err() {
-        out.truncate(start);
-    } else {
-        let length = (out.len() - start - 5) as u32;
-        out[start + 1..start + 5].copy_from_slice(&length.to_le_bytes());
-    }
-    encoded
+    out.put_slice(&[REPLY, 0, 0, 0, 0]);
+    encode(out).inspect_err(|_| out.truncate(start))?;
+    let length = (out.len() - start - HEADER_BYTES) as u32;
+    out[start + 1..start + HEADER_BYTES].copy_from_slice(&length.to_le_bytes());
+    Ok(())
 }
 
-/// Appends what `write` writes as a reply of at most `bytes_max`. If it fails, or writes more, the reply says so instead.
-pub(crate) fn write_reply(
+/// Appends what `encode` writes in place as an answer of at most `bytes_max`. If it fails, or writes more, the answer says so instead.
+pub(crate) fn push_answer_with<E: Display>(
     out: &mut BytesMut,
     bytes_max: usize,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    encode: impl FnOnce(&mut BytesMut) -> Result<(), E>,
 ) {
     let start = out.len();
-    out.put_slice(&[REPLY, 0, 0, 0, 0]);
-    let written = write(&mut (&mut *out).writer());
-    let bytes = out.len() - start - HEADER_BYTES;
-    let fault = match written {
-        Ok(()) if bytes <= bytes_max => {
-            out[start + 1..start + HEADER_BYTES].copy_from_slice(&(bytes as u32).to_le_bytes());
-            return;
+    let pushed = push_reply_with(out, encode);
+    let bytes = out.len() - start;
+    let fault = match pushed {
+        Ok(()) if bytes <= HEADER_BYTES + bytes_max => return,
+        Ok(()) => {
+            let bytes = bytes - HEADER_BYTES;
+            format!("the answer has {bytes} bytes, at most {bytes_max} are allowed")
         }
-        Ok(()) => format!("the answer has {bytes} bytes, at most {bytes_max} are allowed"),
         Err(error) => format!("the answer cannot be encoded: {error}"),
     };
     out.truncate(start);
@@ -112,13 +106,14 @@ mod tests {
     #[test]
     fn an_answer_that_is_too_long_or_cannot_be_written_leaves_a_sentence_and_harms_no_other() {
         let mut run = BytesMut::new();
-        write_reply(&mut run, 3, |out| out.write_all(b"one"));
-        write_reply(&mut run, 3, |out| out.write_all(b"four"));
-        write_reply(&mut run, 3, |out| {
-            out.write_all(b"a")?;
-            Err(io::Error::other("no way to say this"))
-        });
-        write_reply(&mut run, 3, |out| out.write_all(b""));
+        for (text, outcome) in
+            [("one", Ok(())), ("four", Ok(())), ("a", Err("no way to say this")), ("", Ok(()))]
+        {
+            push_answer_with(&mut run, 3, |out| {
+                out.put_slice(text.as_bytes());
+                outcome
+            });
+        }
         let found: Vec<Reply> = replies(run.freeze()).collect();
         let said = |text: &str| Reply::Undecodable(text.to_owned());
         assert_eq!(

@@ -18,7 +18,8 @@ impl<S: Service> Client<S> {
     /// With a handle that is [`Client::without_session`] they travel as one, are appended in one entry, without anything between them,
     /// and are committed together or not at all: this is how to write a log fast. Of a request to a primary, its own refusal is
     /// still its own. With any other handle each is a command of the session, and what has been said of [`Client::propose`] holds
-    /// for each: they are sent together as far as they fit, and other commands of this client may stand between them.
+    /// for each: they are sent together as far as they fit, other commands of this client may stand between them, and of more than this
+    /// client lets wait at once those that are too many are refused, each for itself.
     ///
     /// Dropping the future does not take the commands back.
     ///
