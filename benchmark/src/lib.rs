@@ -17,7 +17,8 @@
 //!   the figures themselves do not.
 //! - A figure is the **median over the rounds**, printed with the smallest and the largest, so that nobody has to guess how
 //!   much of it is noise. Latencies are of single operations, all of them, in a histogram.
-//! - Nobody is believed: what a store has acknowledged is **read back and compared** before its figures count.
+//! - Nobody is believed: what a store has acknowledged is **read back and compared** before its figures count. Of a cluster it is
+//!   the last write of each caller, since later ones replace earlier ones.
 //! - What is written is the same for all and comes from a seed, so that it neither compresses nor changes between runs.
 //!
 //! # What they print

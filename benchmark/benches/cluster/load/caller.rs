@@ -1,4 +1,4 @@
-//! What one caller writes and reads. Each has a key of its own, so that what it was told can be compared with what there is.
+//! What one caller writes and reads. Each has a key of its own, so that what it was told last can be compared with what there is.
 
 use std::sync::OnceLock;
 
