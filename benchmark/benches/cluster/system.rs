@@ -38,6 +38,20 @@ pub(crate) enum Place {
     Node(usize),
 }
 
+impl Place {
+    /// Which of so many nodes that is, from 0 on; `leader` finds the one that leads.
+    pub(crate) async fn among(
+        self,
+        nodes: usize,
+        leader: impl Future<Output = Outcome<usize>>,
+    ) -> Outcome<usize> {
+        match self {
+            Place::Leader => leader.await,
+            Place::Node(place) => Ok(place % nodes),
+        }
+    }
+}
+
 /// How fresh a read is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fresh {

@@ -94,10 +94,7 @@ impl System for Etcd {
     }
 
     async fn connect(&self, place: Place) -> Outcome<Handle> {
-        let place = match place {
-            Place::Leader => self.leader().await?,
-            Place::Node(place) => place % self.addresses.len(),
-        };
+        let place = place.among(self.addresses.len(), self.leader()).await?;
         Ok(Handle(bounded(Api::connect(&self.addresses[place])).await?))
     }
 }

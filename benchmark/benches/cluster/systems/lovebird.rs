@@ -119,10 +119,8 @@ impl System for Lovebird {
     }
 
     async fn connect(&self, place: Place) -> Outcome<Handle> {
-        let first = match place {
-            Place::Leader => self.leader().await.ok_or("no node of ours leads")?,
-            Place::Node(place) => place % self.addresses.len(),
-        };
+        let leader = async { self.leader().await.ok_or_else(|| "no node of ours leads".into()) };
+        let first = place.among(self.addresses.len(), leader).await?;
         // The others behind it, for when it dies.
         let mut addresses = self.addresses.clone();
         addresses.rotate_left(first);

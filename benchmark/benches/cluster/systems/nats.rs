@@ -120,10 +120,7 @@ impl System for Nats {
     }
 
     async fn connect(&self, place: Place) -> Outcome<Handle> {
-        let place = match place {
-            Place::Leader => self.leader().await?,
-            Place::Node(place) => place % self.addresses.len(),
-        };
+        let place = place.among(self.addresses.len(), self.leader()).await?;
         let context = self.context(place).await?;
         let stream = context.get_stream_no_info(STREAM).await?;
         Ok(Handle(Arc::new(Connection { context, stream, acknowledged: Mutex::default() })))

@@ -131,10 +131,7 @@ impl System for ZooKeeper {
     }
 
     async fn connect(&self, place: Place) -> Outcome<Handle> {
-        let place = match place {
-            Place::Leader => self.leader().await?,
-            Place::Node(place) => place % self.addresses.len(),
-        };
+        let place = place.among(self.addresses.len(), self.leader()).await?;
         let connector = zookeeper_client::Client::connector().with_session_timeout(SESSION_TIMEOUT);
         Ok(Handle(Arc::new(bounded(connector.connect(&self.addresses[place])).await?)))
     }
